@@ -1,0 +1,319 @@
+"""The hub: a locked dict of clients, each with a mailbox and its connections. All push goes through here.
+
+The verbs are `open`, `publish`, `send`, `broadcast`, `close`, `drain`. The one lock, `_lock`, guards the
+registry with all its mailboxes, and the state of every connection. Under it things are only decided;
+connections are woken, and bytes joined and written, after it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from app.errors import Overloaded
+from app.hub.connection import Connection
+from app.hub.events import DONE, ENDS, encode, frame, heartbeat_frame, retry_frame
+from app.hub.keys import Keys
+from app.hub.mailbox import Folded
+from app.hub.registry import Limits, Registry
+
+log = logging.getLogger(__name__)
+
+# An idempotency key lives as long as its event, and at least this many seconds.
+KEY_AGE = 300.0
+# Clients looked at under one hold of the lock, so that no publish waits for long.
+SLICE = 500
+
+
+class Sent(NamedTuple):
+    """What `send` answers: the event's cursor, and how many open connections it goes to."""
+
+    id: str
+    connections: int
+
+
+class Told(NamedTuple):
+    """What `broadcast` answers: the event's cursor, and the clients and connections it goes to."""
+
+    id: str
+    clients: int
+    connections: int
+
+
+class Text(NamedTuple):
+    """A generation's message, its `seq`, the cursor right after it and whether it has ended: one instant."""
+
+    data: dict[str, Any]
+    seq: int
+    cursor: str
+    ended: bool
+
+
+class Opened(NamedTuple):
+    """A new stream and its first bytes, which leave before anything can block."""
+
+    connection: Connection
+    head: bytes
+
+
+class Hub:
+    """Who is connected and what they are sent. `new_message` makes what a generation's deltas fold into."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        new_message: Callable[[], Folded],
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.limits = limits
+        self._lock = threading.Lock()
+        self._registry = Registry(limits, new_message)
+        self._sent: Keys[Sent] = Keys(limits.keys, max(KEY_AGE, limits.mailbox.age))
+        self._told: Keys[Told] = Keys(limits.keys, max(KEY_AGE, limits.news.age))
+        self._draining = False
+        self._clock, self._wall, self._jitter = clock, wall, jitter
+
+    def __repr__(self) -> str:
+        known = self._registry
+        return f"<Hub {known.epoch}.{known.count}: {len(known.clients)} clients, {known.open} connections>"
+
+    # --- streams: open, take until the end, leave ------------------------------------------------
+
+    def open(
+        self,
+        client_id: str,
+        cursor: str = "",
+        *,
+        close_on_done: bool = True,
+        beat_as_event: bool = False,
+        named: bool = True,
+    ) -> Opened | None:
+        """A new stream of a client; None where the answer is 204, "don't come back". Raises Overloaded.
+
+        `named`: the asker knows the client's id; else the ids on the stream carry it.
+        """
+        suffix = b"" if named else b"." + client_id.encode()
+        connection = Connection(secrets.token_hex(8), client_id, close_on_done, beat_as_event, suffix)
+        now = connection.written_at = self._clock()
+        with self._lock:
+            if self._draining:
+                raise Overloaded("The server is about to restart", retry_after=5)
+            client = self._registry.admit(client_id)
+            if client and client.closed and cursor:
+                return None
+            client = client or self._registry.join(client_id, now)
+            shelf = self._registry.shelf(client)
+            start = shelf.start(cursor)
+            resumed = bool(cursor) and not start.reset
+            if resumed and close_on_done and shelf.finished(start.position):
+                return None
+            opening = shelf.opening(start, suffix)
+            connection.begin(start.position, resumed)
+            connection.position = opening.position
+            self._registry.attach(client, connection)
+        at = "" if opening.frames else f"{shelf.epoch}.{start.position.own}{suffix.decode()}"
+        head = [self._retry(), self._connected(connection, resumed, at)]
+        if start.reset:
+            head.append(shelf.reset(start.reset, cursor))
+        return Opened(connection, b"".join(head + opening.frames))
+
+    def take(self, connection: Connection) -> bytes:
+        """All that a stream is due now, as one bytes object; empty where that is nothing, or its end."""
+        now = self._clock()
+        with self._lock:
+            if connection.over:
+                return b""
+            client = self._registry.clients[connection.client_id]
+            frames = connection.due(self._registry.shelf(client))
+            if self._draining and not client.mailbox.running:
+                connection.end("shutdown")
+            if connection.ending:
+                frames.append(connection.farewell(self._retry()))
+            elif connection.beat_due and not frames:
+                frames.append(heartbeat_frame(connection.beat_as_event, self._wall(), self.limits.heartbeat))
+            connection.beat_due = False
+            if frames:
+                connection.written_at = now
+        return b"".join(frames)
+
+    def leave(self, connection: Connection, acknowledged: int | None) -> None:
+        """A stream has ended. `acknowledged`: its bytes that the peer's TCP had confirmed, None: unknown."""
+        now = self._clock()
+        with self._lock:
+            connection.end("gone")
+            handed = connection.settle(acknowledged, now, 2 * self.limits.heartbeat)
+            self._registry.detach(connection, handed, now)
+        log.info("stream ended: %r", connection)
+
+    def overloaded(self, client_id: str, retry_after: float) -> bytes:
+        """The whole body of a stream there is no room for. [protocol §2] sent with status 200, since a
+        native EventSource never comes back from any other."""
+        retry = retry_frame(int(1000 * retry_after * (0.5 + self._jitter())))
+        return retry + frame(encode("overloaded", client_id, {"retryAfter": retry_after}))
+
+    # --- saying: publish, send, broadcast ----------------------------------------------------------
+
+    def publish(self, client_id: str, kind: str, fields: dict[str, Any]) -> str | None:
+        """One event of a generation. Its cursor, or None where nothing more may be said of it.
+
+        The first start makes the client known; the end of its last generation is followed by `[DONE]`.
+        """
+        body = encode(kind, client_id, fields)
+        now = self._clock()
+        with self._lock:
+            client = self._registry.join(client_id, now)
+            if not client.mailbox.accepts(kind, fields["generationId"]):
+                return None
+            event = self._registry.append(client, kind, body, now, fields)
+            if kind in ENDS and not client.mailbox.running:
+                self._registry.append(client, "[DONE]", DONE, now)
+            awake = list(client.connections)
+        _wake(awake)
+        return self._registry.cursor(event)
+
+    def send(self, client_id: str, data: Any, key: str = "") -> Sent:
+        """One message to one client; it waits in the mailbox where nobody listens.
+
+        `data`: any JSON. The same `key` again is the same message. Raises NotFound, Overloaded.
+        """
+        body = encode("message", client_id, {"data": data})
+        now = self._clock()
+        with self._lock:
+            client = self._registry.known(client_id)
+            before = self._sent.claim((client_id, key), now) if key else None
+            if before:
+                return before
+            event = self._registry.append(client, "message", body, now)
+            awake = list(client.connections)
+            sent = Sent(self._registry.cursor(event), len(awake))
+            if key:
+                self._sent.put((client_id, key), sent, now)
+        _wake(awake)
+        return sent
+
+    def broadcast(self, data: Any, level: str, key: str = "") -> Told:
+        """One message to every open stream, and to each that comes back with a cursor from before it."""
+        body = encode("broadcast", None, {"level": level, "data": data})
+        now = self._clock()
+        with self._lock:
+            before = self._told.claim(key, now) if key else None
+            if before:
+                return before
+            event = self._registry.tell(body, now)
+            listening = [c for c in self._registry.clients.values() if c.connections]
+            awake = [connection for client in listening for connection in client.connections]
+            told = Told(self._registry.cursor(event), len(listening), len(awake))
+            if key:
+                self._told.put(key, told, now)
+        _wake(awake)
+        return told
+
+    # --- ending: close one, drain all --------------------------------------------------------------
+
+    def close(self, client_id: str) -> int:
+        """Ends all streams of a client for good; its answers go on. Returns how many there were."""
+        with self._lock:
+            client = self._registry.clients.get(client_id)
+            if client is None:
+                return 0
+            client.closed = True
+            ended = [c for c in client.connections if c.end("closed")]
+        _wake(ended)
+        return len(ended)
+
+    def drain(self) -> None:
+        """From now on no new streams; each one ends as soon as no answer of its client runs."""
+        with self._lock:
+            self._draining = True
+            awake = self._connections()
+        _wake(awake)
+
+    # --- asking --------------------------------------------------------------------------------------
+
+    def client(self, client_id: str) -> dict[str, Any]:
+        """`{clientId, connections, waiting, lastEventId, generations}`. Raises NotFound."""
+        with self._lock:
+            client = self._registry.known(client_id)
+            waiting = client.mailbox.after(client.mark)
+            return {
+                "clientId": client_id,
+                "connections": len(client.connections),
+                "waiting": sum(event.body != DONE for event in waiting),
+                "lastEventId": f"{self._registry.epoch}.{client.mailbox.last}",
+                "generations": client.mailbox.running,
+            }
+
+    def text(self, client_id: str, generation: str) -> Text | None:
+        """A generation's message so far; None where the mailbox no longer has it."""
+        with self._lock:
+            client = self._registry.clients.get(client_id)
+            fold = client.mailbox.folds.get(generation) if client else None
+            if fold is None:
+                return None
+            cursor = f"{self._registry.epoch}.{fold.last}"
+            return Text(fold.message.data(), fold.seq, cursor, fold.ended)
+
+    def counts(self) -> dict[str, int]:
+        """Clients, connections, and events that went before anyone was handed them."""
+        with self._lock:
+            known = self._registry
+            return {
+                "clients": len(known.clients),
+                "connections": known.open,
+                "undelivered": known.undelivered,
+            }
+
+    # --- what time brings, called by sweep.py ----------------------------------------------------------
+
+    def beat(self) -> None:
+        """A heartbeat to each stream that was silent for long enough; an end to each whose peer left."""
+        with self._lock:
+            connections = self._connections()
+        left = [c for c in connections if c.gone()]  # a system call each: not under the lock
+        silent_since = self._clock() - self.limits.heartbeat
+        with self._lock:
+            awake = [c for c in left if c.end("gone")]
+            for connection in connections:
+                if connection.written_at <= silent_since and not connection.ending:
+                    connection.beat_due = True
+                    awake.append(connection)
+        _wake(awake)
+
+    def age(self) -> None:
+        """Lets go of what is too old: events, idempotency keys, clients with nothing left."""
+        now = self._clock()
+        with self._lock:
+            self._registry.news.trim(now)
+            self._sent.expire(now)
+            self._told.expire(now)
+            ids = list(self._registry.clients)
+        for start in range(0, len(ids), SLICE):
+            with self._lock:
+                self._registry.age(ids[start : start + SLICE], now)
+
+    # --- helpers -----------------------------------------------------------------------------------------
+
+    def _connections(self) -> list[Connection]:
+        """All open streams; needs the lock."""
+        return [c for client in self._registry.clients.values() for c in client.connections]
+
+    def _retry(self) -> bytes:
+        """`retry:` ± 50 %: streams that ended together must not come back together."""
+        return retry_frame(int(self.limits.retry_ms * (0.5 + self._jitter())))
+
+    def _connected(self, connection: Connection, resumed: bool, at: str) -> bytes:
+        fields = {"connectionId": connection.id, "resumed": resumed, "heartbeat": self.limits.heartbeat}
+        return frame(encode("connected", connection.client_id, fields), at)
+
+
+def _wake(connections: Iterable[Connection]) -> None:
+    """Tells outlets that there is something to take; never under the lock."""
+    for connection in connections:
+        connection.wake()

@@ -1,0 +1,185 @@
+"""One log, many cursors: a bounded log of events, read by number, that folds the deltas it keeps.
+
+Pure: no lock, no clock, no thread; whoever calls holds the hub's lock and brings the time. `Log` is what a
+broadcast log and a mailbox share. Two floors tell an honest reader from a lost one: below `floor`
+something is gone for good (`reset`); between `floor` and `delta_floor` only deltas are gone, whose text
+the fold still has, so a snapshot makes the reader whole.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from app.hub.events import DONE, ENDS, STARTS, Event
+
+
+class Folded(Protocol):
+    """A message that deltas are added to. The hub is handed what makes one: it doesn't know the fields."""
+
+    def add(self, delta: dict[str, Any]) -> None: ...
+    def data(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much a log keeps: events (a run of deltas counts as one), bytes of frames, seconds."""
+
+    events: int
+    bytes: int
+    age: float
+
+
+@dataclass(slots=True)
+class Fold:
+    """The text so far of one generation, kept until its terminal event leaves the log.
+
+    `delta` is the number of the last delta in it (0: none yet), `last` that of its last event of any
+    kind, `seq` the deltas' own count, `ended` whether the terminal event is in.
+    """
+
+    generation: str
+    conversation: str
+    message: Folded
+    seq: int = 0
+    delta: int = 0
+    last: int = 0
+    ended: bool = False
+
+    def snapshot(self) -> dict[str, Any]:
+        """The fields of the event `snapshot`."""
+        return {
+            "generationId": self.generation,
+            "conversationId": self.conversation,
+            "seq": self.seq,
+            "data": self.message.data(),
+        }
+
+
+class Log:
+    """Events in the order of their numbers, the oldest leaving first."""
+
+    def __init__(self, retention: Retention, floor: int) -> None:
+        self.retention = retention
+        self.floor = self.delta_floor = floor
+        self.bytes = 0
+        self._runs = 0
+        # An empty deque costs 760 bytes, and most clients wait in silence.
+        self._events: deque[Event] | None = None
+
+    def __len__(self) -> int:
+        return len(self._events) if self._events else 0
+
+    @property
+    def last(self) -> int:
+        """The number of the newest event; the floor where there is none."""
+        return self._events[-1].number if self._events else self.floor
+
+    def append(self, event: Event) -> None:
+        """Adds `event`, whose number is above all before it. Trimming is a call of its own."""
+        if self._events is None:
+            self._events = deque()
+        if not (self._events and _same_run(self._events[-1], event)):
+            self._runs += 1
+        self._events.append(event)
+        self.bytes += len(event.frame)
+
+    def after(self, cursor: int) -> list[Event]:
+        """All events above `cursor`, oldest first; the work is in the size of the answer."""
+        found: list[Event] = []
+        for event in reversed(self._events or ()):
+            if event.number <= cursor:
+                break
+            found.append(event)
+        found.reverse()
+        return found
+
+    def trim(self, now: float) -> list[Event]:
+        """Lets go of what is beyond the retention and returns it, oldest first."""
+        gone: list[Event] = []
+        while self._events and self._over(self._events[0], now):
+            gone.append(self._drop(self._events))
+        return gone
+
+    def _over(self, oldest: Event, now: float) -> bool:
+        keep = self.retention
+        return self._runs > keep.events or self.bytes > keep.bytes or now - oldest.at > keep.age
+
+    def _drop(self, events: deque[Event]) -> Event:
+        event = events.popleft()
+        if not (events and _same_run(event, events[0])):
+            self._runs -= 1
+        self.bytes -= len(event.frame)
+        self.delta_floor = event.number
+        if not self._still_folded(event):
+            self.floor = event.number
+        if not events:
+            self._events = None
+        return event
+
+    def _still_folded(self, event: Event) -> bool:
+        return False
+
+
+def _same_run(one: Event, other: Event) -> bool:
+    return one.kind == other.kind == "delta" and one.generation == other.generation
+
+
+class Mailbox(Log):
+    """One client's log, with the text so far of each of its generations.
+
+    `handed` is the number up to which some connection that has ended had taken the events;
+    `done` is the number of the last `[DONE]`, `start` that of the last `started` or `queued`.
+    """
+
+    def __init__(self, retention: Retention, floor: int, new_message: Callable[[], Folded]) -> None:
+        super().__init__(retention, floor)
+        self.handed = floor
+        self.done = self.start = 0
+        self.folds: dict[str, Fold] = {}
+        self._new_message = new_message
+
+    def __repr__(self) -> str:
+        return f"<Mailbox {len(self)} events, {self.bytes} bytes, floor {self.floor}, handed {self.handed}>"
+
+    @property
+    def running(self) -> list[str]:
+        """The generations that run or wait."""
+        return [fold.generation for fold in self.folds.values() if not fold.ended]
+
+    def accepts(self, kind: str, generation: str) -> bool:
+        """Whether this may be said of a generation: only a start begins it, nothing follows its end."""
+        fold = self.folds.get(generation)
+        return kind in STARTS if fold is None else not fold.ended
+
+    def append(self, event: Event, fields: dict[str, Any] | None = None) -> None:
+        """Adds `event`; `fields` are those of its body, from which the fold is kept."""
+        super().append(event)
+        if event.body == DONE:
+            self.done = event.number
+        elif event.generation:
+            self._fold(event, fields or {})
+
+    def _fold(self, event: Event, fields: dict[str, Any]) -> None:
+        fold = self.folds.get(event.generation)
+        if fold is None:
+            fold = Fold(event.generation, fields.get("conversationId", ""), self._new_message())
+            self.folds[event.generation] = fold
+        fold.last = event.number
+        fold.seq = fields.get("seq", fold.seq)
+        if event.kind == "delta":
+            fold.delta = event.number
+            fold.message.add(fields["data"])
+        elif event.kind in STARTS:
+            self.start = event.number
+            if fields.get("attempt", 1) > 1:  # [protocol §2] the text starts over
+                fold.message, fold.delta = self._new_message(), 0
+        elif event.kind in ENDS:
+            fold.ended = True
+
+    def _still_folded(self, event: Event) -> bool:
+        if event.kind in ENDS:
+            self.folds.pop(event.generation, None)
+        return event.kind == "delta" and event.generation in self.folds

@@ -1,0 +1,161 @@
+"""Who is known, and the one numbering of all that is said: clients, their mailboxes, the broadcast log.
+
+No lock, no clock, no thread: the hub holds its lock and brings the time.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import NotFound, Overloaded
+from app.hub.connection import Connection
+from app.hub.events import DONE, Event, make_event
+from app.hub.mailbox import Folded, Log, Mailbox, Retention
+from app.hub.reading import Shelf
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The numbers the hub lives by; defaults and their reasons are in app/settings.py. Seconds and bytes."""
+
+    mailbox: Retention
+    news: Retention
+    clients: int = 50_000
+    connections: int = 10_000
+    connections_client: int = 10
+    heartbeat: float = 15.0
+    retry_ms: int = 2_000
+    client_memory: float = 60.0
+    keys: int = 100_000
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    """One client: its log and its open streams. `closed`: by `close`, until it is wanted again."""
+
+    id: str
+    mailbox: Mailbox
+    idle_since: float
+    connections: list[Connection] = field(default_factory=list)
+    closed: bool = False
+
+    @property
+    def mark(self) -> int:
+        """The number up to which some connection was handed the events, or is just being."""
+        return max([self.mailbox.handed, *(c.written for c in self.connections)])
+
+    @property
+    def idle(self) -> bool:
+        return not self.connections and not self.mailbox.running
+
+
+class Registry:
+    """All clients of a process. `epoch` and `count` are the two halves of every cursor."""
+
+    def __init__(self, limits: Limits, new_message: Callable[[], Folded]) -> None:
+        self.limits = limits
+        self.epoch = secrets.token_hex(4)
+        self.count = 0
+        self.open = 0
+        self.undelivered = 0
+        self.clients: dict[str, Client] = {}
+        self.news = Log(limits.news, 0)
+        self._new_message = new_message
+
+    def cursor(self, event: Event) -> str:
+        return f"{self.epoch}.{event.number}"
+
+    def admit(self, client_id: str) -> Client | None:
+        """The client, if it is known, where there is room for one more stream. Raises Overloaded."""
+        client = self.clients.get(client_id)
+        if self.open >= self.limits.connections:
+            raise Overloaded("Too many streams are open", retry_after=10)
+        if client and len(client.connections) >= self.limits.connections_client:
+            raise Overloaded("Too many streams of this client are open", retry_after=10)
+        return client
+
+    def known(self, client_id: str) -> Client:
+        """The client; raises NotFound."""
+        client = self.clients.get(client_id)
+        if client is None:
+            raise NotFound(f"No client {client_id} is known here", field="clientId")
+        return client
+
+    def join(self, client_id: str, now: float) -> Client:
+        """The client, made where it is new. Raises Overloaded where nobody can be forgotten for it."""
+        client = self.clients.get(client_id)
+        if client is None:
+            if len(self.clients) >= self.limits.clients:
+                self._make_room()
+            mailbox = Mailbox(self.limits.mailbox, self.count, self._new_message)
+            client = self.clients[client_id] = Client(client_id, mailbox, now)
+        return client
+
+    def append(
+        self, client: Client, kind: str, body: bytes, now: float, fields: dict[str, Any] | None = None
+    ) -> Event:
+        """One more event in a client's log; `fields` are those of an event of a generation."""
+        event = self._number(kind, (fields or {}).get("generationId", ""), body, now)
+        client.mailbox.append(event, fields)
+        client.closed = False
+        self.trim(client, now)
+        return event
+
+    def tell(self, body: bytes, now: float) -> Event:
+        """One more event in the broadcast log."""
+        event = self._number("broadcast", "", body, now)
+        self.news.append(event)
+        self.news.trim(now)
+        return event
+
+    def shelf(self, client: Client) -> Shelf:
+        """What a connection of this client reads, as it stands now."""
+        return Shelf(self.epoch, client.id, client.mailbox, self.news, self.count, client.mark)
+
+    def attach(self, client: Client, connection: Connection) -> None:
+        client.connections.append(connection)
+        client.closed = False
+        self.open += 1
+
+    def detach(self, connection: Connection, handed: int, now: float) -> None:
+        client = self.clients[connection.client_id]
+        client.connections.remove(connection)
+        client.mailbox.handed = max(client.mailbox.handed, handed)
+        client.idle_since = now
+        self.open -= 1
+
+    def trim(self, client: Client, now: float) -> None:
+        """Lets go of what is beyond the mailbox's retention; counts what nobody was handed."""
+        gone = client.mailbox.trim(now)
+        if not gone:
+            return
+        mark = client.mark
+        lost = sum(e.number > mark and e.body != DONE for e in gone)
+        if lost:
+            self.undelivered += lost
+            log.warning("%d events of client %s went before anyone was handed them", lost, client.id)
+
+    def age(self, client_ids: Iterable[str], now: float) -> None:
+        """Trims what is too old; forgets clients that have had nothing here for long enough."""
+        for client in filter(None, map(self.clients.get, client_ids)):
+            self.trim(client, now)
+            empty = client.idle and not len(client.mailbox)
+            if empty and now - client.idle_since > self.limits.client_memory:
+                del self.clients[client.id]
+
+    def _number(self, kind: str, generation: str, body: bytes, now: float) -> Event:
+        self.count += 1
+        return make_event(self.epoch, self.count, kind, generation, body, now)
+
+    def _make_room(self) -> None:
+        """[protocol §1] the longest idle without connection, answer or unhanded event goes first."""
+        free = [c for c in self.clients.values() if c.idle and c.mailbox.last <= c.mark]
+        if not free:
+            raise Overloaded("Too many clients are known", retry_after=30)
+        del self.clients[min(free, key=lambda c: c.idle_since).id]
