@@ -1,0 +1,68 @@
+"""The clocks of an answer: how long each silence may last, and which clock rang.
+
+Pure. A model may think for minutes, so the clocks are separate: comments prove a connection, not an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# After the last word an upstream may still send its usage; it is not waited for longer than this.
+AFTERWORD = 2.0
+FINISHED = "finished"
+
+# What the event `error` tells people, by the clock that rang.
+SENTENCES = {
+    "timeout_first": "The model said nothing for too long",
+    "timeout_content": "The model fell silent in the middle of its answer",
+    "timeout_bytes": "The connection to the model went dead",
+    "timeout_total": "The answer took longer than is allowed",
+    "interrupted": "The server was restarted in the middle of the answer",
+}
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Seconds each clock allows; defaults and reasons in app/settings.py."""
+
+    first: float = 300.0
+    content: float = 120.0
+    bytes: float = 300.0
+    total: float = 1800.0
+
+
+class Clocks:
+    """The clocks of one answer. Events set them; `rang` names the first that ran out, "" for none."""
+
+    def __init__(self, allowed: Allowed, now: float) -> None:
+        self._allowed = allowed
+        self._began = now
+        self.attempt(now)
+
+    def attempt(self, now: float) -> None:
+        """A try begins: all but the total start anew."""
+        self._tried = self._byte = now
+        self._content: float | None = None
+        self._finished: float | None = None
+
+    def byte(self, now: float) -> None:
+        self._byte = now
+
+    def content(self, now: float) -> None:
+        self._content = now
+
+    def finish(self, now: float) -> None:
+        self._finished = now
+
+    def rang(self, now: float) -> str:
+        """The code of the event `error`, or `finished` where only the afterword is missing."""
+        allowed = self._allowed
+        if self._finished is not None:
+            return FINISHED if now - self._finished > AFTERWORD else ""
+        if now - self._began > allowed.total:
+            return "timeout_total"
+        if self._content is None and now - self._tried > allowed.first:
+            return "timeout_first"
+        if self._content is not None and now - self._content > allowed.content:
+            return "timeout_content"
+        return "timeout_bytes" if now - self._byte > allowed.bytes else ""

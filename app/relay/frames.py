@@ -1,0 +1,87 @@
+"""Bytes as they come to whole SSE events, each bounded: what sseclient-py is fed.
+
+Pure. Alone that parser waits for 128 bytes, is quadratic in the size of an event, dispatches half an event
+at the end of a stream, loses the first one after a BOM and merges events where line ends are mixed. Fed with
+whole events, line ends made one, it does none of that.
+"""
+
+from __future__ import annotations
+
+from app.errors import UpstreamError
+
+_BOM = b"\xef\xbb\xbf"
+# More lines than any event has. sseclient-py joins them one by one, so their number is bounded too.
+MAX_LINES = 10_000
+
+
+class Frames:
+    """Cuts a stream into events. `feed` bytes as they come; each bytes object returned is one whole event
+    or several, ended by a blank line, in valid UTF-8. `truncated` after `end`: the stream broke off."""
+
+    def __init__(self, max_event: int) -> None:
+        self.truncated = False
+        self._max = max_event
+        self._rest = bytearray()
+        self._scanned = 0
+        self._lines = 0
+        self._first = True
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The events that `data` completes, possibly none. Raises UpstreamError `too_large`."""
+        data = self._one_line_end(data)
+        self._rest += data
+        self._lines += data.count(b"\n")
+        if self._first and not self._without_bom():
+            return b""
+        # A blank line may begin at the last byte that was looked at before.
+        end = self._rest.rfind(b"\n\n", max(0, self._scanned - 1)) + 2
+        whole = bytes(self._rest[:end]) if end > 1 else b""
+        if whole:
+            del self._rest[: len(whole)]
+            self._lines = self._rest.count(b"\n")
+        self._scanned = len(self._rest)
+        if self._scanned > self._max or self._lines > MAX_LINES:
+            raise UpstreamError("too_large", f"The upstream sent an event of more than {self._max} bytes")
+        return _valid(whole)
+
+    def end(self) -> bytes:
+        """What the end of the stream completes: nothing but a `[DONE]` whose blank line was forgotten.
+
+        [spec] an event without its blank line is discarded; that it was there is told by `truncated`.
+        """
+        tail = bytes(self._rest).strip(b"\n")
+        self._rest.clear()
+        last = tail.rsplit(b"\n", 1)[-1]
+        if last in (b"data: [DONE]", b"data:[DONE]"):
+            return last + b"\n\n"
+        self.truncated = any(not line.startswith(b":") for line in tail.split(b"\n") if line)
+        return b""
+
+    def _one_line_end(self, data: bytes) -> bytes:
+        """[spec] CR LF, CR and LF each end a line. A CR is taken for an end at once and an LF right after
+        it is dropped, or in a stream of bare CRs each event would wait for the next one."""
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+            self._after_cr = False
+        if data:
+            self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+
+    def _without_bom(self) -> bool:
+        """[spec] one leading BOM is dropped. False while it can't be told yet."""
+        if len(self._rest) < len(_BOM) and _BOM.startswith(self._rest):
+            return False
+        self._first = False
+        if self._rest.startswith(_BOM):
+            del self._rest[: len(_BOM)]
+        return True
+
+
+def _valid(events: bytes) -> bytes:
+    """[spec] UTF-8 decode: a bad byte becomes U+FFFD and costs no more than itself."""
+    try:
+        events.decode()
+    except UnicodeDecodeError:
+        return events.decode("utf-8", "replace").encode()
+    return events

@@ -1,0 +1,169 @@
+"""One answer as a state machine: what was said so far, and the one terminal event it ends with.
+
+Pure but for its lock. The worker that reads the upstream is the only one that adds text; anyone may ask it
+to stop; the first to end it wins. `_lock` guards `state` and with it the right to end.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import UpstreamError
+from app.relay.clocks import Clocks
+from app.relay.deltas import Message
+from app.relay.line import Line
+
+# What a token comes to where the upstream doesn't count: English text in most vocabularies.
+CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an answer is asked for. `said` is the user's message; `fingerprint` tells whether a
+    request with the same id asks the same."""
+
+    generation_id: str
+    client_id: str
+    conversation_id: str
+    said: dict[str, Any]
+    model: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+class Generation:
+    """The state of one answer. Times are monotonic seconds."""
+
+    def __init__(self, question: Question, upstream: str, model: str, clocks: Clocks, now: float) -> None:
+        self.question = question
+        self.upstream, self.model = upstream, model
+        self.messages: list[dict[str, Any]] = []  # all that the model is given
+        self.clocks = clocks
+        self.line = Line()
+        self.state = "running"
+        self.attempt = 1
+        self.seq = 0
+        self.size = 0
+        self.message = Message()
+        self.usage: dict[str, Any] = {}
+        self.end: dict[str, Any] = {}
+        self.last_event_id = ""
+        self.stopping = ""
+        self.woken = threading.Event()
+        self.ended = threading.Event()
+        self.began = now
+        self.first: float | None = None
+        self.ended_at: float | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        asked = self.question
+        return f"<Generation {asked.generation_id} of {asked.client_id}: {self.state}, {self.seq} deltas>"
+
+    @property
+    def id(self) -> str:
+        return self.question.generation_id
+
+    def stop(self, why: str) -> None:
+        """Asks the worker to end: wakes it from a wait, cuts its socket in whatever phase it is."""
+        self.stopping = self.stopping or why
+        self.woken.set()
+        self.line.cut(why)
+
+    def restart(self, now: float) -> None:
+        """Another try. Its text starts over; `seq` goes on."""
+        self.attempt += 1
+        self.message, self.size = Message(), 0
+        self.line = Line()
+        self.clocks.attempt(now)
+        if self.stopping:  # asked between two lines
+            self.line.cut(self.stopping)
+
+    def add(self, data: dict[str, Any], size: int, now: float) -> dict[str, Any]:
+        """Takes one delta in; returns the fields of its event."""
+        self.seq += 1
+        self.size += size
+        self.first = self.first or now
+        self.clocks.content(now)
+        self.message.add(data)
+        return {"generationId": self.id, "seq": self.seq, "data": data}
+
+    def started(self) -> dict[str, Any]:
+        """The fields of `started`."""
+        asked = self.question
+        return {
+            "generationId": self.id,
+            "conversationId": asked.conversation_id,
+            "model": self.model,
+            "attempt": self.attempt,
+            "data": asked.said,
+        }
+
+    def finish(self, reason: str, now: float) -> dict[str, Any] | None:
+        """Ends it well. The fields of `done`; None where it had ended already."""
+        return self._end("done", now, lambda: {
+            "reason": reason,
+            "usage": self.usage or self._estimate(),
+            "timing": self._timing(now),
+            "attempts": self.attempt,
+            "upstream": self.upstream,
+            "model": self.model,
+        })  # fmt: skip
+
+    def fail(self, error: UpstreamError, now: float) -> dict[str, Any] | None:
+        """Ends it badly; the text so far is kept. The fields of `error`; None where it had ended already."""
+        return self._end("error", now, lambda: {
+            "code": error.code,
+            "message": error.message,
+            "retryable": error.retryable,
+            "partial": self.seq > 0,
+        })  # fmt: skip
+
+    def view(self, ended: bool) -> dict[str, Any]:
+        """What GET /chat/<id> answers. `ended`: whether its end may be told yet, see app/web/chat.py."""
+        end = {name: value for name, value in self.end.items() if name != "generationId"} if ended else {}
+        return {
+            "generationId": self.id,
+            "conversationId": self.question.conversation_id,
+            "state": self.state if ended else "running",
+            "attempt": self.attempt,
+            "data": self.message.data(),
+            "seq": self.seq,
+            "usage": None,
+            "timing": None,
+            "lastEventId": self.last_event_id,
+            **end,
+        }
+
+    def _end(self, state: str, now: float, fields: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        with self._lock:
+            if self.state != "running":
+                return None
+            self.state = state
+            self.ended_at = now
+            self.end = {"generationId": self.id, "seq": self.seq, **fields()}
+            return self.end
+
+    def _estimate(self) -> dict[str, Any]:
+        """Tokens as counted here, where the upstream didn't: most send one in each delta."""
+        asked = sum(len(str(message.get("content", ""))) for message in self.messages)
+        prompt = -(-asked // CHARACTERS_PER_TOKEN)
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": self.seq,
+            "total_tokens": prompt + self.seq,
+            "estimated": True,
+        }
+
+    def _timing(self, now: float) -> dict[str, Any]:
+        first = self.first
+        writing = now - first if first else 0.0
+        tokens = int(self.usage.get("completion_tokens") or self.seq)
+        return {
+            "first_token_ms": round((first - self.began) * 1000, 1) if first else None,
+            "total_ms": round((now - self.began) * 1000, 1),
+            "tokens_per_s": round(tokens / writing, 1) if writing > 0 else None,
+        }

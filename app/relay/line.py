@@ -1,0 +1,154 @@
+"""The hand on an upstream's socket from before it connects, so that any thread can end a call in any phase.
+
+The one place that reaches into urllib3: its connections here make their sockets themselves and hand them out.
+Used by upstream.py only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+
+class Line:
+    """The hand on one call's socket. `cut(why)` ends the call in every phase; the first `why` stays.
+
+    A second descriptor of the same socket is held, since TLS takes the first one over. `_lock` guards
+    `_sock` and `why`.
+    """
+
+    def __init__(self) -> None:
+        self.why = ""
+        self._lock = threading.Lock()
+        self._sock: socket.socket | None = None
+
+    def hold(self, sock: socket.socket) -> None:
+        """Called with the socket before it connects. Raises OSError where the call was cut already."""
+        with self._lock:
+            self._sock, old = sock.dup(), self._sock
+        if old:
+            old.close()
+        self.check()
+
+    def check(self) -> None:
+        """Raises OSError once the call is cut: a socket that doesn't connect yet can't be shut down."""
+        if self.why:
+            raise OSError("cut")
+
+    def cut(self, why: str) -> None:
+        """Ends the call from any thread. The reader wakes with an error, finds `why`, and closes."""
+        with self._lock:
+            self.why = self.why or why
+        self._shut_down()
+
+    def release(self) -> None:
+        """Lets go of the socket; the reader's last act."""
+        with self._lock:
+            sock, self._sock = self._sock, None
+        if sock:
+            sock.close()
+
+    def _shut_down(self) -> None:
+        sock = self._sock
+        if sock:
+            with contextlib.suppress(OSError):  # not connected yet, or gone already: both are cut
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Call(threading.local):
+    """Whose line the socket made in this thread belongs to: urllib3 has no way to pass it along."""
+
+    line: Line | None = None
+
+
+_call = _Call()
+
+
+@contextlib.contextmanager
+def calling(line: Line) -> Iterator[None]:
+    """Sockets made by this thread inside of the block are held by `line`."""
+    _call.line = line
+    try:
+        yield
+    finally:
+        _call.line = None
+
+
+class _Held:
+    """Mixed into urllib3's connections: makes the socket itself and hands it out before it connects."""
+
+    def _new_conn(self: Any) -> socket.socket:
+        try:
+            sock: socket.socket = self._first_that_connects()
+            return sock
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, f"no answer within {self.timeout} s") from error
+        except OSError as error:
+            raise NewConnectionError(self, error.strerror or str(error)) from error
+
+    def _first_that_connects(self: Any) -> socket.socket:
+        failed: OSError = OSError("the name has no address")
+        for family, kind, proto, _, address in socket.getaddrinfo(
+            self._dns_host, self.port, 0, socket.SOCK_STREAM
+        ):
+            sock = socket.socket(family, kind, proto)
+            try:
+                self._connect(sock, address)
+            except OSError as error:
+                sock.close()
+                failed = error
+            else:
+                return sock
+        raise failed
+
+    def _connect(self: Any, sock: socket.socket, address: Any) -> None:
+        line = _call.line or Line()
+        sock.settimeout(self.timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        line.hold(sock)
+        sock.connect(address)
+        line.check()
+
+
+class _HTTP(_Held, HTTPConnection):
+    pass
+
+
+class _HTTPS(_Held, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPS
+
+
+class _Adapter(HTTPAdapter):
+    """requests' own, with connections whose sockets can be cut."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+def open_session() -> requests.Session:
+    """A session that reads no proxy, key or certificate from the environment behind the settings' back."""
+    session = requests.Session()
+    session.trust_env = False
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter())
+    return session

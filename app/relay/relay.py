@@ -1,0 +1,192 @@
+"""The running answers: each a thread that reads its upstream, a stranger to whatever browser listens.
+
+The verbs are `start`, `stop`, `get`, `interrupt`. Leaving, stopping and timing out are three things: that a
+browser leaves changes nothing here. `_lock` guards `_generations`, `_running` and `_watching`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import Conflict, NotFound, Overloaded, TooMany
+from app.relay.clocks import Allowed, Clocks
+from app.relay.generation import Generation, Question
+from app.relay.worker import Worker
+
+# Seconds between two looks at the clocks of all answers.
+WATCH_PERIOD = 0.1
+# Seconds that `stop` waits for the worker; only a DNS look-up, which can't be cut, takes longer.
+STOP_PATIENCE = 1.0
+# Seconds that an ended answer's id is remembered.
+MEMORY = 600.0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How many answers at once: in this process, and for one client."""
+
+    worker: int = 500
+    client: int = 3
+
+
+class Relay:
+    """All answers of a process, those that ended within the last ten minutes included."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        *,
+        bounds: Bounds | None = None,
+        allowed: Allowed | None = None,
+        spawn: Callable[..., None] | None = None,
+    ) -> None:
+        self.upstream = worker.upstream
+        self._worker, self._clock = worker, worker.clock
+        self._bounds, self._allowed = bounds or Bounds(), allowed or Allowed()
+        self._spawn = spawn or _thread
+        self._lock = threading.Lock()
+        self._generations: dict[str, Generation] = {}
+        self._running: dict[str, Generation] = {}
+        self._watching = False
+        self._closed = False
+
+    def __repr__(self) -> str:
+        running, known = len(self._running), len(self._generations)
+        return f"<Relay to {self.upstream.name}: {running} running, {known} known>"
+
+    def start(
+        self, question: Question, prepare: Callable[[], list[dict[str, Any]]]
+    ) -> tuple[Generation, bool]:
+        """The answer to `question`, and whether it is new: the same id and fingerprint is the same answer.
+
+        `prepare` is called once the id is claimed and gives what the model is told; what it raises ends the
+        claim. Raises Conflict (id taken, conversation busy), TooMany, Overloaded.
+        """
+        generation = self._new(question)
+        with self._lock:
+            known = self._known(question)
+            if known:
+                return known, False
+            self._check_room(question)
+            self._generations[generation.id] = self._running[generation.id] = generation
+        try:
+            generation.messages = prepare()
+            self._worker.begin(generation)
+        except BaseException:
+            with self._lock:
+                del self._generations[generation.id], self._running[generation.id]
+            raise
+        self._watch()
+        self._spawn(self._answer, generation)
+        return generation, True
+
+    def get(self, generation_id: str) -> Generation:
+        """A generation that runs or ended within the last ten minutes. Raises NotFound."""
+        with self._lock:
+            generation = self._generations.get(generation_id)
+        if generation is None:
+            raise NotFound(f"No answer {generation_id} is known here", field="generationId")
+        return generation
+
+    def running(self, conversation_id: str) -> list[str]:
+        """The ids of the answers that run in a conversation."""
+        with self._lock:
+            running = list(self._running.values())
+        return [g.id for g in running if g.question.conversation_id == conversation_id]
+
+    def stop(self, generation_id: str) -> Generation:
+        """Ends an answer and freezes its text; once it has ended, changes nothing. Raises NotFound."""
+        generation = self.get(generation_id)
+        if not generation.ended.is_set():
+            generation.stop("stopped")
+            if not generation.ended.wait(STOP_PATIENCE):  # stuck in a look-up, so it has said nothing yet
+                self._worker.stopped(generation)
+        return generation
+
+    def count(self) -> int:
+        """How many answers run."""
+        return len(self._running)
+
+    def close(self) -> None:
+        """No new answers from now on."""
+        self._closed = True
+
+    def interrupt(self) -> None:
+        """Ends all answers as `interrupted`, since the process ends."""
+        with self._lock:
+            running = list(self._running.values())
+        for generation in running:
+            generation.stop("interrupted")
+        for generation in running:
+            generation.ended.wait(STOP_PATIENCE)
+
+    def _new(self, question: Question) -> Generation:
+        upstream, now = self.upstream, self._clock()
+        model = question.model or upstream.model
+        return Generation(question, upstream.name, model, Clocks(self._allowed, now), now)
+
+    # --- under the lock ----------------------------------------------------------------------------
+
+    def _known(self, question: Question) -> Generation | None:
+        self._forget()
+        known = self._generations.get(question.generation_id)
+        if known and known.question.fingerprint != question.fingerprint:
+            raise Conflict("This generationId belongs to another question", field="generationId")
+        return known
+
+    def _check_room(self, question: Question) -> None:
+        running = [g for g in self._running.values() if g.state == "running"]
+        if self._closed:
+            raise Overloaded("The server is about to restart", retry_after=5)
+        if any(g.question.conversation_id == question.conversation_id for g in running):
+            raise Conflict("An answer is running in this conversation", code="busy", field="conversationId")
+        if sum(g.question.client_id == question.client_id for g in running) >= self._bounds.client:
+            raise TooMany(f"{self._bounds.client} answers of this client are running", retry_after=5)
+        if len(running) >= self._bounds.worker:
+            raise Overloaded("Too many answers are running", retry_after=5)
+
+    def _forget(self) -> None:
+        horizon = self._clock() - MEMORY
+        for generation in list(self._generations.values()):
+            if generation.ended_at is None or generation.ended_at > horizon:
+                continue
+            del self._generations[generation.id]
+
+    def _answer(self, generation: Generation) -> None:
+        try:
+            self._worker.answer(generation)
+        finally:
+            with self._lock:
+                self._running.pop(generation.id, None)
+
+    # --- the clocks --------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Sees to it that one thread looks at the clocks while anything runs."""
+        with self._lock:
+            if self._watching:
+                return
+            self._watching = True
+        self._spawn(self._look)
+
+    def _look(self) -> None:
+        pause = threading.Event()
+        while True:
+            with self._lock:
+                running = list(self._running.values())
+                if not running:
+                    self._watching = False
+                    return
+            now = self._clock()
+            for generation in running:
+                code = generation.clocks.rang(now)
+                if code:
+                    generation.line.cut(code)
+            pause.wait(WATCH_PERIOD)
+
+
+def _thread(target: Callable[..., None], *args: Any) -> None:
+    threading.Thread(target=target, args=args, name=target.__name__, daemon=True).start()

@@ -1,0 +1,177 @@
+"""One call to a model's server over HTTP, readable event by event and cut at any moment by anyone.
+
+requests + sseclient-py do the work; here they are given whole events to parse, a hand on the socket from
+before it connects, and one family of errors: everything that goes wrong leaves as UpstreamError.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import requests
+import sseclient
+import urllib3
+from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+from app.errors import UpstreamError
+from app.relay.clocks import SENTENCES
+from app.relay.deltas import Said, parse
+from app.relay.frames import Frames
+from app.relay.line import Line, calling, open_session
+
+READ_SIZE = 65_536
+# Of an error's body this much is read: enough for its message, too little to hurt.
+ERROR_BYTES = 65_536
+# requests, urllib3, http.client and the socket each raise their own; gevent raises OSError too.
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
+
+
+Stream = Generator[Said, None, None]
+
+
+class Upstream:
+    """A server that streams chat completions. `url` ends in /v1; the key shows in no repr, log or error."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str = "",
+        model: str = "",
+        *,
+        connect_timeout: float = 10.0,
+        read_timeout: float = 1800.0,
+        max_event: int = 8 << 20,
+        session: requests.Session | None = None,
+    ) -> None:
+        self.model = model
+        self.name = urlsplit(url).netloc.rpartition("@")[2] or "none"
+        self._url, self._key = url, key
+        self._timeouts = (connect_timeout, read_timeout)
+        self._max_event = max_event
+        self._session = session or open_session()
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.name} {self.model}>"
+
+    def stream(self, body: dict[str, Any], line: Line, on_bytes: Callable[[], None]) -> Stream:
+        """What the model says, as it says it. `body` as for POST /chat/completions, without `stream`.
+
+        `on_bytes` is called for every piece that arrives, comments included. Raises UpstreamError; after
+        `line.cut` its code is what was given as `why`. The socket is closed when the iteration ends.
+        """
+        try:
+            with contextlib.closing(self._post(body, line)) as response:
+                self._check(response)
+                for event in sseclient.SSEClient(_whole(response, self._max_event, on_bytes)).events():
+                    yield from parse(event.data)
+        except _BROKEN as error:
+            raise self._translated(error, line) from error
+        finally:
+            line.release()
+
+    def _post(self, body: dict[str, Any], line: Line) -> requests.Response:
+        if not self._url:
+            raise UpstreamError("connect", "No upstream is set: give UPSTREAM_URL", retryable=False)
+        with calling(line):
+            return self._session.post(
+                f"{self._url}/chat/completions",
+                data=orjson.dumps({**body, "stream": True, "stream_options": {"include_usage": True}}),
+                headers=self._headers(),
+                timeout=self._timeouts,
+                stream=True,
+                allow_redirects=False,  # a redirect would carry the key and the question elsewhere
+            )
+
+    def _headers(self) -> dict[str, str]:
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream",
+            "Accept-Encoding": "identity",  # a compressor holds text back
+            "Connection": "close",  # one connection an answer: cutting it stops the answer, nothing else
+            "User-Agent": "deltahub",
+        }
+        return {**headers, "Authorization": f"Bearer {self._key}"} if self._key else headers
+
+    def _check(self, response: requests.Response) -> None:
+        status = response.status_code
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if status == 200 and kind == "text/event-stream":
+            return
+        said = self._scrubbed(_error_text(response.raw.read(ERROR_BYTES, decode_content=True)))
+        if status == 200:
+            message = f"The upstream {self.name} sent {kind or 'no type'} instead of an event stream: {said}"
+            raise UpstreamError("not_a_stream", message, retryable=False)
+        message = f"The upstream {self.name} answered {status}: {said}"
+        if status in (401, 403):
+            raise UpstreamError("auth", message, retryable=False)
+        code = "rate_limited" if status == 429 else "upstream_status"
+        retryable = status in (408, 409, 425, 429) or status >= 500
+        raise UpstreamError(code, message, retryable=retryable, retry_after=_retry_after(response))
+
+    def _translated(self, error: Exception, line: Line) -> UpstreamError:
+        if line.why:
+            message = SENTENCES.get(line.why, "The answer was ended from here")
+            return UpstreamError(line.why, message, retryable=line.why != "timeout_total")
+        if isinstance(error, requests.ConnectTimeout):
+            return UpstreamError("timeout_connect", f"The upstream {self.name} did not answer the connection")
+        if isinstance(error, requests.ConnectionError) and _never_connected(error):
+            return UpstreamError("connect", f"The upstream {self.name} could not be reached: {_cause(error)}")
+        return UpstreamError("cut", f"The upstream {self.name} broke off: {type(error).__name__}")
+
+    def _scrubbed(self, text: str) -> str:
+        return text.replace(self._key, "***") if self._key else text
+
+
+def _whole(response: requests.Response, max_event: int, on_bytes: Callable[[], None]) -> Iterator[bytes]:
+    """The response as whole events. `read1` hands on what is there: others wait for a full buffer."""
+    frames = Frames(max_event)
+    while data := response.raw.read1(READ_SIZE, decode_content=True):
+        on_bytes()
+        whole = frames.feed(data)
+        if whole:
+            yield whole
+    last = frames.end()
+    if last:
+        yield last
+
+
+def _error_text(body: bytes) -> str:
+    """The message in an error's body, JSON or not, in one line."""
+    try:
+        parsed = orjson.loads(body)
+        error = parsed.get("error", parsed)
+        text = str(error.get("message", error) if isinstance(error, dict) else error)
+    except (orjson.JSONDecodeError, AttributeError):
+        text = body.decode("utf-8", "replace")
+    return " ".join(text.split())[:300] or "(no text)"
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds from `retry-after-ms` or `Retry-After`; the form with a date is rare and left out."""
+    for name, unit in (("retry-after-ms", 0.001), ("Retry-After", 1.0)):
+        try:
+            seconds = float(response.headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    return None
+
+
+def _never_connected(error: requests.ConnectionError) -> bool:
+    return isinstance(_reason(error), NewConnectionError | NameResolutionError)
+
+
+def _cause(error: requests.ConnectionError) -> str:
+    return str(_reason(error)).rpartition(": ")[2]
+
+
+def _reason(error: requests.ConnectionError) -> object:
+    """urllib3's own error inside of requests'."""
+    inner = error.args[0] if error.args else error
+    return getattr(inner, "reason", inner)

@@ -1,0 +1,164 @@
+"""One answer from its first try to its terminal event, read in a thread of its own.
+
+It reads, and hands each delta on at once; it waits for no browser. Used by relay.py only.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from app.errors import UpstreamError
+from app.relay.clocks import FINISHED, SENTENCES
+from app.relay.deltas import Delta, Finished, Usage
+from app.relay.generation import Generation
+from app.relay.retry import RetryPolicy
+from app.relay.upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+
+class Publish(Protocol):
+    """Says one event of a generation to its client: its cursor, None where nothing more may be said."""
+
+    def __call__(self, client_id: str, kind: str, fields: dict[str, Any]) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long one answer may get: deltas and bytes. Beyond, it ends with `length`."""
+
+    deltas: int = 32_768
+    bytes: int = 2 << 20
+
+
+class Worker:
+    """What all answers share: where to read, whom to tell, when to try again.
+
+    `keep` is called with a generation right before its terminal event: who reloads on that finds it stored.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        publish: Publish,
+        keep: Callable[[Generation], None] = lambda generation: None,
+        *,
+        size: Size | None = None,
+        retry: RetryPolicy | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.upstream, self._publish, self._keep = upstream, publish, keep
+        self._size, self._retry = size or Size(), retry or RetryPolicy()
+        self.clock, self._chance = clock, chance
+
+    def answer(self, generation: Generation) -> None:
+        """Sees one generation to its end; returns when its terminal event is out."""
+        try:
+            self._tries(generation)
+        except Exception:
+            log.exception("a worker failed: %r", generation)
+            self._failed(generation, UpstreamError("interrupted", "The server failed in the middle"))
+        finally:
+            generation.ended.set()
+
+    def begin(self, generation: Generation) -> None:
+        """Announces a try: the first from the asker's thread, so that no `[DONE]` slips in between."""
+        self._say(generation, "started", generation.started())
+
+    def stopped(self, generation: Generation) -> None:
+        """Ends a generation for the reason it was asked to stop for; nothing where it has ended."""
+        if generation.stopping == "interrupted":
+            self._failed(generation, UpstreamError("interrupted", SENTENCES["interrupted"]))
+        else:
+            self._finished(generation, generation.stopping)
+
+    def _tries(self, generation: Generation) -> None:
+        while True:
+            try:
+                self._finished(generation, self._read(generation))
+                return
+            except UpstreamError as error:
+                if not self._again(generation, error):
+                    return
+            generation.restart(self.clock())
+            self.begin(generation)
+
+    def _again(self, generation: Generation, error: UpstreamError) -> bool:
+        """Waits for the next try, or ends the answer: after the first text nothing is repeated silently."""
+        wait = None
+        if not generation.seq and not generation.stopping:
+            spent = self.clock() - generation.began
+            wait = self._retry.wait(error, generation.attempt, spent, self._chance())
+        if wait is not None:
+            log.info("try %d failed (%s), next in %.2f s: %r", generation.attempt, error, wait, generation)
+            generation.woken.wait(wait)
+        if generation.stopping:
+            self.stopped(generation)
+        elif wait is None:
+            self._failed(generation, error)
+        return wait is not None and not generation.stopping
+
+    def _read(self, generation: Generation) -> str:
+        """Reads one try to its end and returns the reason; raises UpstreamError where it has none."""
+        reason = ""
+        body = {**generation.question.options, "model": generation.model, "messages": generation.messages}
+        clocks = generation.clocks
+        stream = self.upstream.stream(body, generation.line, lambda: clocks.byte(self.clock()))
+        try:
+            with closing(stream) as said:
+                for item in said:
+                    if isinstance(item, Delta):
+                        if not self._add(generation, item):
+                            return "length"
+                    elif isinstance(item, Usage):
+                        generation.usage = item.data
+                    elif not reason:
+                        reason = item.reason or "stop"
+                        clocks.finish(self.clock())
+                    if reason and (generation.usage or (isinstance(item, Finished) and not item.reason)):
+                        break  # nothing more is to come
+        except UpstreamError as error:
+            if not reason or generation.stopping or error.code not in (FINISHED, "cut"):
+                raise
+        if not reason:
+            raise UpstreamError("cut", "The model's answer ended in the middle")
+        return "tool_calls" if reason == "stop" and generation.message.tool_calls else reason
+
+    def _add(self, generation: Generation, delta: Delta) -> bool:
+        """Says one delta. False where the answer is as long as it may get."""
+        if generation.stopping:
+            raise UpstreamError(generation.stopping, "Ended from here")
+        size = len(orjson.dumps(delta.data))
+        if generation.seq >= self._size.deltas or generation.size + size > self._size.bytes:
+            return False
+        self._say(generation, "delta", generation.add(delta.data, size, self.clock()))
+        return True
+
+    def _finished(self, generation: Generation, reason: str) -> None:
+        self._end(generation, "done", generation.finish(reason, self.clock()))
+
+    def _failed(self, generation: Generation, error: UpstreamError) -> None:
+        self._end(generation, "error", generation.fail(error, self.clock()))
+
+    def _end(self, generation: Generation, kind: str, fields: dict[str, Any] | None) -> None:
+        if fields is None:
+            return
+        try:
+            self._keep(generation)
+        except Exception:
+            log.exception("an answer could not be stored: %r", generation)
+        self._say(generation, kind, fields)
+        log.info("answer ended: %r %s", generation, {k: v for k, v in fields.items() if k != "message"})
+
+    def _say(self, generation: Generation, kind: str, fields: dict[str, Any]) -> None:
+        cursor = self._publish(generation.question.client_id, kind, fields)
+        generation.last_event_id = cursor or generation.last_event_id
