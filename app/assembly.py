@@ -1,0 +1,106 @@
+"""The composition root: makes one of each part, hands each what it may not know, and mounts the web on them.
+
+Called by `create_app` only.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from flask import Flask, Response, request
+from flask_cors import CORS
+
+from app.chat.conversations import Conversations
+from app.hub.hub import Hub
+from app.hub.mailbox import Retention
+from app.hub.registry import Limits
+from app.hub.sweep import Sweep
+from app.relay.clocks import Allowed
+from app.relay.deltas import Message
+from app.relay.relay import Bounds, Relay
+from app.relay.retry import RetryPolicy
+from app.relay.upstream import Upstream
+from app.relay.worker import Size, Worker
+from app.settings import Settings
+from app.web import admin, chat, guard, ops, pages, problems, sse
+from app.web.parts import NAME, Parts
+
+
+def assemble(settings: Settings) -> Flask:
+    """A Flask application on its own hub, relay and conversations."""
+    app = Flask(
+        "app",
+        template_folder="../templates",
+        static_folder="../static",
+        static_url_path=f"{settings.url_prefix}/static",
+    )
+    app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes
+    app.extensions[NAME] = make_parts(settings)
+    problems.register(app)
+    app.before_request(lambda: guard.check(request, settings))
+    app.after_request(_harden)
+    for module in (sse, chat, admin, pages, ops):
+        app.register_blueprint(module.bp, url_prefix=settings.url_prefix + (module.bp.url_prefix or ""))
+    if settings.cors_origins:
+        CORS(
+            app,
+            origins=list(settings.cors_origins),
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "Cache-Control"],
+            expose_headers=["Retry-After"],
+            max_age=7200,
+        )
+    return app
+
+
+def make_parts(settings: Settings) -> Parts:
+    """Hub, relay and conversations as the settings want them; the relay is handed `publish`, not the hub."""
+    hub = Hub(_limits(settings), Message)
+    conversations = Conversations(settings.conversations)
+    worker = Worker(
+        _upstream(settings),
+        hub.publish,
+        partial(chat.keep, conversations),
+        size=Size(settings.answer_tokens, settings.answer_bytes),
+        retry=RetryPolicy(
+            settings.retry_attempts, settings.retry_base, settings.retry_budget, settings.retry_after_max
+        ),
+    )
+    relay = Relay(
+        worker,
+        bounds=Bounds(settings.answers_worker, settings.answers_client),
+        allowed=Allowed(
+            settings.first_timeout, settings.content_timeout, settings.byte_timeout, settings.total_timeout
+        ),
+    )
+    return Parts(settings, hub, Sweep(hub), relay, conversations)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        mailbox=Retention(settings.mailbox_events, settings.mailbox_bytes, settings.mailbox_age),
+        news=Retention(settings.broadcast_events, settings.broadcast_bytes, settings.broadcast_age),
+        clients=settings.mailboxes,
+        connections=settings.connections_worker,
+        connections_client=settings.connections_client,
+        heartbeat=settings.heartbeat,
+        retry_ms=settings.retry_ms,
+        client_memory=settings.client_memory,
+        keys=settings.idempotency_keys,
+    )
+
+
+def _upstream(settings: Settings) -> Upstream:
+    return Upstream(
+        settings.upstream_url,
+        settings.upstream_key.get_secret_value(),
+        settings.upstream_model,
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.total_timeout,
+        max_event=settings.upstream_event_bytes,
+    )
+
+
+def _harden(response: Response) -> Response:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    return response

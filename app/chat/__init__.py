@@ -1,0 +1,1 @@
+"""What was said before: conversations, prompt templates, and what of them a model can hold."""

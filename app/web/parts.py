@@ -1,0 +1,60 @@
+"""What the blueprints work with: the parts of one application, found by the request that needs them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from app.chat.conversations import Conversations
+from app.hub.hub import Hub
+from app.hub.sweep import Sweep
+from app.relay.relay import Relay
+from app.settings import Settings
+
+NAME = "deltahub"
+# Seconds that streams get to be written their last events, once all answers have ended.
+FAREWELL = 2.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One of each; made by `create_app`, kept in `app.extensions["deltahub"]`."""
+
+    settings: Settings
+    hub: Hub
+    sweep: Sweep
+    relay: Relay
+    conversations: Conversations
+
+    def drain(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Ends everything in good order before the process does; blocks up to the grace and a little.
+
+        Nothing new begins; streams without a running answer end at once, the others with it; answers that
+        are still running when the grace is over end as `interrupted`.
+        """
+        log.info("draining %r, %r", self.hub, self.relay)
+        self.relay.close()
+        self.hub.drain()
+        _wait(lambda: not self.relay.count(), self.settings.drain_grace, sleep)
+        self.relay.interrupt()
+        _wait(lambda: not self.hub.counts()["connections"], FAREWELL, sleep)
+        self.sweep.stop()
+
+
+def _wait(done: Callable[[], bool], seconds: float, sleep: Callable[[float], None]) -> None:
+    for _ in range(int(seconds / 0.1)):
+        if done():
+            return
+        sleep(0.1)
+
+
+def parts() -> Parts:
+    """The parts of the application that serves the current request."""
+    return cast(Parts, current_app.extensions[NAME])

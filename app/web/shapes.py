@@ -1,0 +1,109 @@
+"""The bodies of the calls, as pydantic models: strict types, no unknown fields. docs/protocol.md §3."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
+
+from app.hub.events import CLIENT_ID
+
+# What the hub sets itself: a caller that says it too can only contradict it.
+REFUSED_OPTIONS = ("stream", "stream_options", "messages", "model")
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def _id(value: str) -> str:
+    if not CLIENT_ID.fullmatch(value):
+        raise ValueError("1 to 128 of A-Z a-z 0-9 . _ ~ -, the first a letter or digit")
+    return value
+
+
+def _uuid(value: str) -> str:
+    if not _UUID.fullmatch(value):
+        raise ValueError("a UUID, like 2f1c0e9a-5b7d-4c3e-8a6f-0d9b8c7a6e5f")
+    return value
+
+
+def _name(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("printable characters only")
+    return value
+
+
+Id = Annotated[str, AfterValidator(_id)]
+Uuid = Annotated[str, AfterValidator(_uuid)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_name)]
+Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Body(BaseModel):
+    """What all bodies share: camelCase on the wire, nothing guessed, nothing ignored."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", strict=True, frozen=True, hide_input_in_errors=True
+    )
+
+
+class Send(Body):
+    """POST /sse/send. `data`: any JSON; `id`: the idempotency key."""
+
+    client_id: Id
+    data: Any
+    id: Id = ""
+
+
+class Close(Body):
+    """POST /sse/close."""
+
+    client_id: Id
+
+
+class Broadcast(Body):
+    """POST /admin/broadcast."""
+
+    data: Any
+    level: Literal["info", "warning", "critical"] = "info"
+    id: Id = ""
+
+
+class Message(Body):
+    """One message as OpenAI has it; parts and tool calls are passed through as they are."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]] | None = None
+    name: Name | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: Name | None = None
+
+
+class Chat(Body):
+    """POST /chat: one of `message`, `messages`, `prompt` with `params`; the rest is optional."""
+
+    client_id: Id
+    message: Text | None = None
+    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    prompt: Text | None = None
+    params: dict[str, Any] | list[Any] | None = None
+    generation_id: Uuid | None = None
+    conversation_id: Id | None = None
+    model: Name = ""
+    upstream: Name = ""
+    options: dict[str, Any] = {}
+    on_leave: Literal["continue"] = "continue"
+    on_cut: Literal["keep"] = "keep"
+    on_busy: Literal["reject"] = "reject"
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Chat:
+        asked = [n for n in ("message", "messages", "prompt") if getattr(self, n) is not None]
+        if len(asked) != 1:
+            raise ValueError("one of message, messages and prompt is needed, and only one")
+        if self.params is not None and self.prompt is None:
+            raise ValueError("params belong to a prompt")
+        return self

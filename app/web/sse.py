@@ -1,0 +1,86 @@
+"""The blueprint `sse`: open a stream, send to one client, close one, ask about one.
+
+The contract is docs/protocol.md §2 and §3.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, request
+
+from app.errors import Overloaded, TooLarge
+from app.hub.outlets import GeneratorOutlet, Peer
+from app.hub.reading import named_by
+from app.web import body, shapes
+from app.web.parts import parts
+
+bp = Blueprint("sse", __name__, url_prefix="/sse")
+
+# no-transform: a compressor would hold events back; X-Accel-Buffering: nginx would too.
+HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+_TRUTH = {"true": True, "false": False, "1": True, "0": False}
+
+
+@bp.get("/createConnect")
+def create_connect() -> Response:
+    """One event stream of a client. 200, 204 "don't come back", 422, 503 (by request)."""
+    cursor = request.headers.get("Last-Event-ID") or request.args.get("lastEventId", "")
+    asked = request.args.get("clientId", "")
+    client_id = body.client_id(asked or named_by(cursor) or secrets.token_hex(16))
+    close_on_done = body.choice(request.args.get("closeOnDone"), _TRUTH, "closeOnDone", True)
+    beat = body.choice(request.args.get("heartbeat"), {"event": True}, "heartbeat", False)
+    by_status = body.choice(request.args.get("overload"), {"status": True}, "overload", False)
+    if request.method == "HEAD":  # a probe: it listens to nothing, so nothing is registered
+        return Response(headers=HEADERS)
+    part = parts()
+    try:
+        opened = part.hub.open(
+            client_id, cursor, close_on_done=close_on_done, beat_as_event=beat, named=bool(asked)
+        )
+    except Overloaded as error:
+        if by_status:
+            raise
+        return Response(part.hub.overloaded(client_id, error.retry_after or 10.0), headers=HEADERS)
+    if opened is None:
+        return Response(status=204)
+    part.sweep.ensure()
+    version = request.environ.get("SERVER_PROTOCOL", "")
+    sock = request.environ.get("gunicorn.socket")
+    plain = version.startswith("HTTP/1") and not hasattr(sock, "getpeercert")
+    outlet = GeneratorOutlet(*opened, part.hub.take, part.hub.leave, Peer(sock, plain), version == "HTTP/1.1")
+    return Response(outlet, headers=HEADERS, direct_passthrough=True)
+
+
+@bp.post("/send")
+def send() -> tuple[dict[str, Any], int]:
+    """One message to one client: 200 with an open connection, 202 while it waits, 404 where unknown."""
+    asked = body.read(request, shapes.Send)
+    check_size(asked.data)
+    sent = parts().hub.send(asked.client_id, asked.data, asked.id)
+    return sent._asdict(), 200 if sent.connections else 202
+
+
+@bp.post("/close")
+def close() -> dict[str, Any]:
+    """Ends all streams of a client; its answers go on."""
+    return {"closed": parts().hub.close(body.read(request, shapes.Close).client_id)}
+
+
+@bp.get("/clients/<client_id>")
+def client(client_id: str) -> dict[str, Any]:
+    """`{clientId, connections, waiting, lastEventId, generations}`; 404 where unknown."""
+    return parts().hub.client(body.client_id(client_id))
+
+
+def check_size(data: Any) -> None:
+    """Raises TooLarge where one message's data is larger than a mailbox should carry."""
+    limit = parts().settings.message_bytes
+    if len(orjson.dumps(data)) > limit:
+        raise TooLarge(f"data is larger than {limit} bytes", field="data")
