@@ -71,6 +71,8 @@ def make_parts(settings: Settings) -> Parts:
         allowed=Allowed(
             settings.first_timeout, settings.content_timeout, settings.byte_timeout, settings.total_timeout
         ),
+        listening=hub.listening,
+        leave_grace=settings.leave_grace,
     )
     return Parts(settings, hub, Sweep(hub), relay, conversations)
 

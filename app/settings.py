@@ -129,6 +129,10 @@ class Settings(BaseSettings):
     # How large
     answers_worker: Count = Field(500, description="Answers at once in this process: a thread each.")
     answers_client: Count = Field(3, description="Answers at once for one client.")
+    leave_grace: Seconds = Field(
+        60.0,
+        description="Seconds without any open stream after which an answer asked with `onLeave: cancel` ends as `left`: long enough for a reload or a tunnel.",
+    )
     answer_tokens: Count = Field(32_768, description="Deltas of one answer; then it ends with `length`.")
     answer_bytes: Count = Field(2 * MIB, description="Bytes of one answer; then it ends with `length`.")
     upstream_event_bytes: Count = Field(

@@ -260,6 +260,12 @@ class Hub:
             cursor = f"{self._registry.epoch}.{fold.last}"
             return Text(fold.message.data(), fold.seq, cursor, fold.ended)
 
+    def listening(self, client_id: str) -> bool:
+        """Whether a client has an open stream."""
+        with self._lock:
+            client = self._registry.clients.get(client_id)
+            return bool(client and client.connections)
+
     def counts(self) -> dict[str, int]:
         """Clients, connections, and events that went before anyone was handed them."""
         with self._lock:

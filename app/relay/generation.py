@@ -23,7 +23,8 @@ CHARACTERS_PER_TOKEN = 4
 @dataclass(frozen=True)
 class Question:
     """What an answer is asked for. `said` is the user's message; `fingerprint` tells whether a
-    request with the same id asks the same."""
+    request with the same id asks the same. `on_cut`: keep, restart; `on_leave`: continue, cancel; `on_busy`:
+    reject, interrupt (what runs in the conversation)."""
 
     generation_id: str
     client_id: str
@@ -32,6 +33,9 @@ class Question:
     model: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    on_cut: str = "keep"
+    on_leave: str = "continue"
+    on_busy: str = "reject"
 
 
 class Generation:
@@ -52,6 +56,8 @@ class Generation:
         self.end: dict[str, Any] = {}
         self.last_event_id = ""
         self.stopping = ""
+        self.restarted = False  # after text, which is done once at most
+        self.alone_since: float | None = None
         self.woken = threading.Event()
         self.ended = threading.Event()
         self.began = now
@@ -67,6 +73,9 @@ class Generation:
     def id(self) -> str:
         return self.question.generation_id
 
+    def busy_in(self, conversation_id: str) -> bool:
+        return self.state == "running" and self.question.conversation_id == conversation_id
+
     def stop(self, why: str) -> None:
         """Asks the worker to end: wakes it from a wait, cuts its socket in whatever phase it is."""
         self.stopping = self.stopping or why
@@ -75,6 +84,7 @@ class Generation:
 
     def restart(self, now: float) -> None:
         """Another try. Its text starts over; `seq` goes on."""
+        self.restarted = self.restarted or self.size > 0
         self.attempt += 1
         self.message, self.size = Message(), 0
         self.line = Line()

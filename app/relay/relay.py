@@ -33,7 +33,11 @@ class Bounds:
 
 
 class Relay:
-    """All answers of a process, those that ended within the last ten minutes included."""
+    """All answers of a process, those that ended within the last ten minutes included.
+
+    `listening`: whether a client has an open stream; `leave_grace`: seconds it may have none where the asker
+    wants an answer cancelled that nobody reads.
+    """
 
     def __init__(
         self,
@@ -41,11 +45,14 @@ class Relay:
         *,
         bounds: Bounds | None = None,
         allowed: Allowed | None = None,
+        listening: Callable[[str], bool] = lambda client_id: True,
+        leave_grace: float = 60.0,
         spawn: Callable[..., None] | None = None,
     ) -> None:
         self.upstream = worker.upstream
         self._worker, self._clock = worker, worker.clock
         self._bounds, self._allowed = bounds or Bounds(), allowed or Allowed()
+        self._listening, self._leave_grace = listening, leave_grace
         self._spawn = spawn or _thread
         self._lock = threading.Lock()
         self._generations: dict[str, Generation] = {}
@@ -66,12 +73,9 @@ class Relay:
         claim. Raises Conflict (id taken, conversation busy), TooMany, Overloaded.
         """
         generation = self._new(question)
-        with self._lock:
-            known = self._known(question)
-            if known:
-                return known, False
-            self._check_room(question)
-            self._generations[generation.id] = self._running[generation.id] = generation
+        known = self._claim(generation)
+        if known:
+            return known, False
         try:
             generation.messages = prepare()
             self._worker.begin(generation)
@@ -94,8 +98,7 @@ class Relay:
     def running(self, conversation_id: str) -> list[str]:
         """The ids of the answers that run in a conversation."""
         with self._lock:
-            running = list(self._running.values())
-        return [g.id for g in running if g.question.conversation_id == conversation_id]
+            return [g.id for g in self._in_conversation(conversation_id)]
 
     def stop(self, generation_id: str) -> Generation:
         """Ends an answer and freezes its text; once it has ended, changes nothing. Raises NotFound."""
@@ -128,6 +131,22 @@ class Relay:
         model = question.model or upstream.model
         return Generation(question, upstream.name, model, Clocks(self._allowed, now), now)
 
+    def _claim(self, generation: Generation) -> Generation | None:
+        """Takes the id and a place; returns the generation that has the id already and asks the same."""
+        question = generation.question
+        while True:
+            with self._lock:
+                known = self._known(question)
+                busy = self._in_conversation(question.conversation_id)
+                interrupts = bool(busy) and not known and question.on_busy == "interrupt"
+                if not known and not interrupts:
+                    self._check_room(question, busy)
+                    self._generations[generation.id] = self._running[generation.id] = generation
+            if not interrupts:
+                return known
+            for running in busy:
+                self.stop(running.id)
+
     # --- under the lock ----------------------------------------------------------------------------
 
     def _known(self, question: Question) -> Generation | None:
@@ -137,11 +156,14 @@ class Relay:
             raise Conflict("This generationId belongs to another question", field="generationId")
         return known
 
-    def _check_room(self, question: Question) -> None:
+    def _in_conversation(self, conversation_id: str) -> list[Generation]:
+        return [g for g in self._running.values() if g.busy_in(conversation_id)]
+
+    def _check_room(self, question: Question, busy: list[Generation]) -> None:
         running = [g for g in self._running.values() if g.state == "running"]
         if self._closed:
             raise Overloaded("The server is about to restart", retry_after=5)
-        if any(g.question.conversation_id == question.conversation_id for g in running):
+        if busy:
             raise Conflict("An answer is running in this conversation", code="busy", field="conversationId")
         if sum(g.question.client_id == question.client_id for g in running) >= self._bounds.client:
             raise TooMany(f"{self._bounds.client} answers of this client are running", retry_after=5)
@@ -185,7 +207,17 @@ class Relay:
                 code = generation.clocks.rang(now)
                 if code:
                     generation.line.cut(code)
+                if generation.question.on_leave == "cancel" and self._left(generation, now):
+                    generation.stop("left")
             pause.wait(WATCH_PERIOD)
+
+    def _left(self, generation: Generation, now: float) -> bool:
+        """Whether nobody has listened for longer than the grace."""
+        if self._listening(generation.question.client_id):
+            generation.alone_since = None
+        elif generation.alone_since is None:
+            generation.alone_since = now
+        return generation.alone_since is not None and now - generation.alone_since > self._leave_grace
 
 
 def _thread(target: Callable[..., None], *args: Any) -> None:

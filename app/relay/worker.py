@@ -93,9 +93,10 @@ class Worker:
             self.begin(generation)
 
     def _again(self, generation: Generation, error: UpstreamError) -> bool:
-        """Waits for the next try, or ends the answer: after the first text nothing is repeated silently."""
+        """Waits for the next try, or ends the answer: after text only if asked to, and once."""
         wait = None
-        if not generation.seq and not generation.stopping:
+        fresh = not generation.size or (generation.question.on_cut == "restart" and not generation.restarted)
+        if fresh and not generation.stopping:
             spent = self.clock() - generation.began
             wait = self._retry.wait(error, generation.attempt, spent, self._chance())
         if wait is not None:

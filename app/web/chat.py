@@ -36,6 +36,9 @@ def ask() -> tuple[dict[str, Any], int]:
         model=asked.model,
         options=asked.options,
         fingerprint=_fingerprint(asked),
+        on_cut=asked.on_cut,
+        on_leave=asked.on_leave,
+        on_busy=asked.on_busy,
     )
     generation, new = part.relay.start(question, lambda: _prepare(part, asked, question, said))
     ids = {"generationId": generation.id, "conversationId": generation.question.conversation_id}

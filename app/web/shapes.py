@@ -95,9 +95,9 @@ class Chat(Body):
     model: Name = ""
     upstream: Name = ""
     options: dict[str, Any] = {}
-    on_leave: Literal["continue"] = "continue"
-    on_cut: Literal["keep"] = "keep"
-    on_busy: Literal["reject"] = "reject"
+    on_leave: Literal["continue", "cancel"] = "continue"
+    on_cut: Literal["keep", "restart"] = "keep"
+    on_busy: Literal["reject", "interrupt"] = "reject"
 
     @model_validator(mode="after")
     def _one_question(self) -> Chat:
