@@ -163,8 +163,10 @@ class Settings(BaseSettings):
     )
     connections_worker: Count = Field(10_000, description="Open streams of this process.")
     connections_client: Count = Field(10, description="Open streams of one client: tabs and devices.")
-    heartbeat: Seconds = Field(
-        15.0, description="Seconds of silence before a comment is sent: proxies cut at 60, phones at less."
+    heartbeat: float = Field(
+        15.0,
+        ge=1,
+        description="Seconds of silence before a comment is sent, to the second: proxies cut at 60, phones at less.",
     )
     retry_ms: Count = Field(
         2_000,

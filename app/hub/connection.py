@@ -94,7 +94,7 @@ class Connection:
         frames: list[bytes] = []
         start = shelf.resume(self.position)
         if start.reset:
-            frames.append(shelf.reset(start.reset))
+            frames.append(shelf.reset(start.reset, f"{shelf.epoch}.{self.position.own}"))
         if start.fold:
             opening = shelf.opening(start, self.suffix)
             self.position = opening.position

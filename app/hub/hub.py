@@ -102,6 +102,7 @@ class Hub:
         suffix = b"" if named else b"." + client_id.encode()
         connection = Connection(secrets.token_hex(8), client_id, close_on_done, beat_as_event, suffix)
         now = connection.written_at = self._clock()
+        self._look_for_the_gone(client_id)
         with self._lock:
             if self._draining:
                 raise Overloaded("The server is about to restart", retry_after=5)
@@ -282,14 +283,12 @@ class Hub:
         """A heartbeat to each stream that was silent for long enough; an end to each whose peer left."""
         with self._lock:
             connections = self._connections()
-        left = [c for c in connections if c.gone()]  # a system call each: not under the lock
+        self._end_those_gone(connections)
         silent_since = self._clock() - self.limits.heartbeat
         with self._lock:
-            awake = [c for c in left if c.end("gone")]
-            for connection in connections:
-                if connection.written_at <= silent_since and not connection.ending:
-                    connection.beat_due = True
-                    awake.append(connection)
+            awake = [c for c in connections if c.written_at <= silent_since and not c.ending]
+            for connection in awake:
+                connection.beat_due = True
         _wake(awake)
 
     def age(self) -> None:
@@ -300,9 +299,26 @@ class Hub:
             self._sent.expire(now)
             self._told.expire(now)
             ids = list(self._registry.clients)
+            before = self._registry.undelivered
         for start in range(0, len(ids), SLICE):
             with self._lock:
                 self._registry.age(ids[start : start + SLICE], now)
+        lost = self._registry.undelivered - before
+        if lost:
+            log.warning("%d events grew too old before anyone was handed them", lost)
+
+    def _look_for_the_gone(self, client_id: str) -> None:
+        """Where a client has all its streams: those that a quick reload left behind give way at once."""
+        with self._lock:
+            client = self._registry.clients.get(client_id)
+            crowd = list(client.connections) if client and self._registry.crowded(client) else []
+        self._end_those_gone(crowd)
+
+    def _end_those_gone(self, connections: Iterable[Connection]) -> None:
+        left = [c for c in connections if c.gone()]  # a system call each, so not under the lock
+        with self._lock:
+            awake = [c for c in left if c.end("gone")]
+        _wake(awake)
 
     # --- helpers -----------------------------------------------------------------------------------------
 

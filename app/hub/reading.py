@@ -108,7 +108,7 @@ class Shelf:
                 return Due(frames, Position(event.number, event.number), done=True)
         return Due(frames, Position(self.count, self.count))
 
-    def reset(self, reason: str, requested: str = "") -> bytes:
+    def reset(self, reason: str, requested: str) -> bytes:
         """The event that says a cursor can't be honoured; `requested` is echoed as far as it is sane."""
         return frame(encode("reset", self.client_id, {"reason": reason, "requested": requested[:200]}))
 

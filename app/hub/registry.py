@@ -5,7 +5,6 @@ No lock, no clock, no thread: the hub holds its lock and brings the time.
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,8 +15,6 @@ from app.hub.connection import Connection
 from app.hub.events import DONE, Event, make_event
 from app.hub.mailbox import Folded, Log, Mailbox, Retention
 from app.hub.reading import Shelf
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,9 +73,13 @@ class Registry:
         client = self.clients.get(client_id)
         if self.open >= self.limits.connections:
             raise Overloaded("Too many streams are open", retry_after=10)
-        if client and len(client.connections) >= self.limits.connections_client:
+        if client and self.crowded(client):
             raise Overloaded("Too many streams of this client are open", retry_after=10)
         return client
+
+    def crowded(self, client: Client) -> bool:
+        """Whether a client has all the streams it may have; those that end already don't count."""
+        return sum(not c.ending for c in client.connections) >= self.limits.connections_client
 
     def known(self, client_id: str) -> Client:
         """The client; raises NotFound."""
@@ -133,13 +134,9 @@ class Registry:
     def trim(self, client: Client, now: float) -> None:
         """Lets go of what is beyond the mailbox's retention; counts what nobody was handed."""
         gone = client.mailbox.trim(now)
-        if not gone:
-            return
-        mark = client.mark
-        lost = sum(e.number > mark and e.body != DONE for e in gone)
-        if lost:
-            self.undelivered += lost
-            log.warning("%d events of client %s went before anyone was handed them", lost, client.id)
+        if gone:
+            mark = client.mark
+            self.undelivered += sum(e.number > mark and e.body != DONE for e in gone)
 
     def age(self, client_ids: Iterable[str], now: float) -> None:
         """Trims what is too old; forgets clients that have had nothing here for long enough."""

@@ -103,7 +103,7 @@ def _delta(delta: Any) -> dict[str, Any]:
 def _reported(error: Any) -> UpstreamError:
     """An error inside a stream that began with 200."""
     details = error if isinstance(error, dict) else {"message": error}
-    message = str(details.get("message") or "The upstream reports an error")[:500]
+    message = f"The upstream reports: {details.get('message') or 'an error'}"[:500]
     kind = f"{details.get('code', '')} {details.get('type', '')}".lower()
     if "rate" in kind or "429" in kind:
         return UpstreamError("rate_limited", message)

@@ -145,7 +145,8 @@ def _error_text(body: bytes) -> str:
     try:
         parsed = orjson.loads(body)
         error = parsed.get("error", parsed)
-        text = str(error.get("message", error) if isinstance(error, dict) else error)
+        said = error.get("message", error) if isinstance(error, dict) else error
+        text = said if isinstance(said, str) else orjson.dumps(said).decode()
     except (orjson.JSONDecodeError, AttributeError):
         text = body.decode("utf-8", "replace")
     return " ".join(text.split())[:300] or "(no text)"
