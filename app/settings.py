@@ -186,7 +186,7 @@ class Settings(BaseSettings):
         try:
             settings = cls(**given)
         except ValidationError as error:
-            lines = (f"{str(e['loc'][0]).upper()} {_plain(e['msg'])}" for e in error.errors())
+            lines = (f"{str(e['loc'][0]).upper()}: {_plain(e['msg'])}" for e in error.errors())
             raise SettingsError("; ".join(lines)) from None
         settings.check()
         return settings

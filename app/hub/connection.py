@@ -72,11 +72,12 @@ class Connection:
         state = self.ending or "open"
         return f"<Connection {self.id} of {self.client_id}: {state}, at {self.position.own}>"
 
-    def begin(self, position: Position, resumed: bool) -> None:
-        """Takes its place. Who brings a cursor that is honoured has been handed all before it."""
-        self.position = position
+    def begin(self, start: Position, opened: Position, resumed: bool) -> None:
+        """Takes its place: at `opened`, once its first bytes are written. Who brings a cursor that is
+        honoured has been handed all before it."""
+        self.position = opened
         if resumed:
-            self.handed = position.own
+            self.handed = start.own
 
     def end(self, reason: str) -> bool:
         """Gives the stream its end; False where it has one already. The outlet finds it at its next turn."""

@@ -20,7 +20,7 @@ from app.hub.connection import Connection
 from app.hub.events import DONE, ENDS, encode, frame, heartbeat_frame, retry_frame
 from app.hub.keys import Keys
 from app.hub.mailbox import Folded
-from app.hub.registry import Limits, Registry
+from app.hub.registry import Entry, Limits, Registry, Text
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +43,6 @@ class Told(NamedTuple):
     id: str
     clients: int
     connections: int
-
-
-class Text(NamedTuple):
-    """A generation's message, its `seq`, the cursor right after it and whether it has ended: one instant."""
-
-    data: dict[str, Any]
-    seq: int
-    cursor: str
-    ended: bool
 
 
 class Opened(NamedTuple):
@@ -106,24 +97,11 @@ class Hub:
         with self._lock:
             if self._draining:
                 raise Overloaded("The server is about to restart", retry_after=5)
-            client = self._registry.admit(client_id)
-            if client and client.closed and cursor:
-                return None
-            client = client or self._registry.join(client_id, now)
-            shelf = self._registry.shelf(client)
-            start = shelf.start(cursor)
-            resumed = bool(cursor) and not start.reset
-            if resumed and close_on_done and shelf.finished(start.position):
-                return None
-            opening = shelf.opening(start, suffix)
-            connection.begin(start.position, resumed)
-            connection.position = opening.position
-            self._registry.attach(client, connection)
-        at = "" if opening.frames else f"{shelf.epoch}.{start.position.own}{suffix.decode()}"
-        head = [self._retry(), self._connected(connection, resumed, at)]
-        if start.reset:
-            head.append(shelf.reset(start.reset, cursor))
-        return Opened(connection, b"".join(head + opening.frames))
+            entry = self._registry.enter(connection, cursor, now)
+        if entry is None:
+            return None
+        head = [self._retry(), self._connected(connection, entry), *entry.frames]
+        return Opened(connection, b"".join(head))
 
     def take(self, connection: Connection) -> bytes:
         """All that a stream is due now, as one bytes object; empty where that is nothing, or its end."""
@@ -131,9 +109,8 @@ class Hub:
         with self._lock:
             if connection.over:
                 return b""
-            client = self._registry.clients[connection.client_id]
-            frames = connection.due(self._registry.shelf(client))
-            if self._draining and not client.mailbox.running:
+            running, frames = self._registry.due(connection)
+            if self._draining and not running:
                 connection.end("shutdown")
             if connection.ending:
                 frames.append(connection.farewell(self._retry()))
@@ -241,25 +218,12 @@ class Hub:
     def client(self, client_id: str) -> dict[str, Any]:
         """`{clientId, connections, waiting, lastEventId, generations}`. Raises NotFound."""
         with self._lock:
-            client = self._registry.known(client_id)
-            waiting = client.mailbox.after(client.mark)
-            return {
-                "clientId": client_id,
-                "connections": len(client.connections),
-                "waiting": sum(event.body != DONE for event in waiting),
-                "lastEventId": f"{self._registry.epoch}.{client.mailbox.last}",
-                "generations": client.mailbox.running,
-            }
+            return self._registry.known(client_id).view(self._registry.epoch)
 
     def text(self, client_id: str, generation: str) -> Text | None:
         """A generation's message so far; None where the mailbox no longer has it."""
         with self._lock:
-            client = self._registry.clients.get(client_id)
-            fold = client.mailbox.folds.get(generation) if client else None
-            if fold is None:
-                return None
-            cursor = f"{self._registry.epoch}.{fold.last}"
-            return Text(fold.message.data(), fold.seq, cursor, fold.ended)
+            return self._registry.text(client_id, generation)
 
     def listening(self, client_id: str) -> bool:
         """Whether a client has an open stream."""
@@ -268,14 +232,10 @@ class Hub:
             return bool(client and client.connections)
 
     def counts(self) -> dict[str, int]:
-        """Clients, connections, and events that went before anyone was handed them."""
+        """`{clients, connections, undelivered}`: the last are events that nobody was ever handed."""
         with self._lock:
             known = self._registry
-            return {
-                "clients": len(known.clients),
-                "connections": known.open,
-                "undelivered": known.undelivered,
-            }
+            return {"clients": len(known.clients), "connections": known.open, "undelivered": known.lost}
 
     # --- what time brings, called by sweep.py ----------------------------------------------------------
 
@@ -299,11 +259,11 @@ class Hub:
             self._sent.expire(now)
             self._told.expire(now)
             ids = list(self._registry.clients)
-            before = self._registry.undelivered
+            before = self._registry.lost
         for start in range(0, len(ids), SLICE):
             with self._lock:
                 self._registry.age(ids[start : start + SLICE], now)
-        lost = self._registry.undelivered - before
+        lost = self._registry.lost - before
         if lost:
             log.warning("%d events grew too old before anyone was handed them", lost)
 
@@ -330,9 +290,13 @@ class Hub:
         """`retry:` ± 50 %: streams that ended together must not come back together."""
         return retry_frame(int(self.limits.retry_ms * (0.5 + self._jitter())))
 
-    def _connected(self, connection: Connection, resumed: bool, at: str) -> bytes:
-        fields = {"connectionId": connection.id, "resumed": resumed, "heartbeat": self.limits.heartbeat}
-        return frame(encode("connected", connection.client_id, fields), at)
+    def _connected(self, connection: Connection, entry: Entry) -> bytes:
+        fields = {
+            "connectionId": connection.id,
+            "resumed": entry.resumed,
+            "heartbeat": self.limits.heartbeat,
+        }
+        return frame(encode("connected", connection.client_id, fields), entry.at)
 
 
 def _wake(connections: Iterable[Connection]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.errors import NotFound, Overloaded
 from app.hub.connection import Connection
@@ -32,6 +32,24 @@ class Limits:
     keys: int = 100_000
 
 
+class Text(NamedTuple):
+    """A generation's message, its `seq`, the cursor right after it and whether it has ended: one instant."""
+
+    data: dict[str, Any]
+    seq: int
+    cursor: str
+    ended: bool
+
+
+class Entry(NamedTuple):
+    """How a stream begins: whether its cursor was honoured, the cursor where it starts ("" where an opening
+    follows, which has its own), and what it is sent first."""
+
+    resumed: bool
+    at: str
+    frames: list[bytes]
+
+
 @dataclass(slots=True, eq=False)
 class Client:
     """One client: its log and its open streams. `closed`: by `close`, until it is wanted again."""
@@ -51,6 +69,16 @@ class Client:
     def idle(self) -> bool:
         return not self.connections and not self.mailbox.running
 
+    def view(self, epoch: str) -> dict[str, Any]:
+        """`{clientId, connections, waiting, lastEventId, generations}`."""
+        return {
+            "clientId": self.id,
+            "connections": len(self.connections),
+            "waiting": sum(event.body != DONE for event in self.mailbox.after(self.mark)),
+            "lastEventId": f"{epoch}.{self.mailbox.last}",
+            "generations": self.mailbox.running,
+        }
+
 
 class Registry:
     """All clients of a process. `epoch` and `count` are the two halves of every cursor."""
@@ -60,22 +88,13 @@ class Registry:
         self.epoch = secrets.token_hex(4)
         self.count = 0
         self.open = 0
-        self.undelivered = 0
+        self.lost = 0
         self.clients: dict[str, Client] = {}
         self.news = Log(limits.news, 0)
         self._new_message = new_message
 
     def cursor(self, event: Event) -> str:
         return f"{self.epoch}.{event.number}"
-
-    def admit(self, client_id: str) -> Client | None:
-        """The client, if it is known, where there is room for one more stream. Raises Overloaded."""
-        client = self.clients.get(client_id)
-        if self.open >= self.limits.connections:
-            raise Overloaded("Too many streams are open", retry_after=10)
-        if client and self.crowded(client):
-            raise Overloaded("Too many streams of this client are open", retry_after=10)
-        return client
 
     def crowded(self, client: Client) -> bool:
         """Whether a client has all the streams it may have; those that end already don't count."""
@@ -115,14 +134,30 @@ class Registry:
         self.news.trim(now)
         return event
 
-    def shelf(self, client: Client) -> Shelf:
-        """What a connection of this client reads, as it stands now."""
-        return Shelf(self.epoch, client.id, client.mailbox, self.news, self.count, client.mark)
-
-    def attach(self, client: Client, connection: Connection) -> None:
+    def enter(self, connection: Connection, cursor: str, now: float) -> Entry | None:
+        """Gives a new stream its place; None where there is nothing to come back for. Raises Overloaded."""
+        client = self._admit(connection.client_id)
+        if client and client.closed and cursor:
+            return None
+        client = client or self.join(connection.client_id, now)
+        shelf = self._shelf(client)
+        start = shelf.start(cursor)
+        resumed = bool(cursor) and not start.reset
+        if resumed and connection.close_on_done and shelf.finished(start.position):
+            return None
+        opening = shelf.opening(start, connection.suffix)
+        connection.begin(start.position, opening.position, resumed)
         client.connections.append(connection)
         client.closed = False
         self.open += 1
+        at = f"{self.epoch}.{start.position.own}{connection.suffix.decode()}"
+        reset = [shelf.reset(start.reset, cursor)] if start.reset else []
+        return Entry(resumed, "" if opening.frames else at, reset + opening.frames)
+
+    def due(self, connection: Connection) -> tuple[bool, list[bytes]]:
+        """Whether an answer of its client runs, and what a stream is written next."""
+        client = self.clients[connection.client_id]
+        return bool(client.mailbox.running), connection.due(self._shelf(client))
 
     def detach(self, connection: Connection, handed: int, now: float) -> None:
         client = self.clients[connection.client_id]
@@ -136,7 +171,7 @@ class Registry:
         gone = client.mailbox.trim(now)
         if gone:
             mark = client.mark
-            self.undelivered += sum(e.number > mark and e.body != DONE for e in gone)
+            self.lost += sum(e.number > mark and e.body != DONE for e in gone)
 
     def age(self, client_ids: Iterable[str], now: float) -> None:
         """Trims what is too old; forgets clients that have had nothing here for long enough."""
@@ -145,6 +180,27 @@ class Registry:
             empty = client.idle and not len(client.mailbox)
             if empty and now - client.idle_since > self.limits.client_memory:
                 del self.clients[client.id]
+
+    def text(self, client_id: str, generation: str) -> Text | None:
+        """See `Hub.text`."""
+        client = self.clients.get(client_id)
+        fold = client.mailbox.folds.get(generation) if client else None
+        if fold is None:
+            return None
+        return Text(fold.message.data(), fold.seq, f"{self.epoch}.{fold.last}", fold.ended)
+
+    def _admit(self, client_id: str) -> Client | None:
+        """The client, if it is known, where there is room for one more stream. Raises Overloaded."""
+        client = self.clients.get(client_id)
+        if self.open >= self.limits.connections:
+            raise Overloaded("Too many streams are open", retry_after=10)
+        if client and self.crowded(client):
+            raise Overloaded("Too many streams of this client are open", retry_after=10)
+        return client
+
+    def _shelf(self, client: Client) -> Shelf:
+        """What a connection of this client reads, as it stands now."""
+        return Shelf(self.epoch, client.id, client.mailbox, self.news, self.count, client.mark)
 
     def _number(self, kind: str, generation: str, body: bytes, now: float) -> Event:
         self.count += 1
