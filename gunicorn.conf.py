@@ -1,0 +1,161 @@
+"""How gunicorn runs Deltahub: the settings' address, one gevent worker, and the embedded model beside it.
+
+Read by gunicorn's master, before gevent patches the worker. So nothing may be imported here that imports
+requests: an ssl that is patched after urllib3 has taken it ends every https call in a RecursionError. The
+model is kept on gunicorn's arbiter, `server.local_model`: a reload (SIGHUP) runs this file anew.
+"""
+
+import contextlib
+import errno
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from urllib.parse import urlsplit
+
+from app import local_model
+from app.errors import SettingsError
+from app.settings import Settings
+
+MODEL_PATIENCE = 20.0  # seconds; it needs one, on a slow disk some more
+STOPS = (signal.SIGTERM, signal.SIGQUIT)
+
+try:
+    settings = Settings.load()
+except SettingsError as error:
+    sys.exit(f"deltahub: {error}")
+
+host, port = settings.host.strip("[]"), settings.port
+authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+bind = authority
+worker_class = "gevent"
+workers = settings.web_concurrency
+worker_connections = settings.connections_worker * 11 // 10  # calls get in also where streams are full
+backlog = 2048
+keepalive = 2  # seconds an idle connection is held, and so the least a graceful stop may take
+graceful_timeout = 30  # seconds for open streams after SIGTERM; DRAIN_GRACE is less
+timeout = 60  # seconds without a sign of life from the worker
+loglevel = "warning"
+control_socket_disable = True  # it would be a thread in the master and a socket in $HOME
+
+
+def on_starting(server):
+    """Before anything is bound or forked: the last moment to give up in one line."""
+    server.local_model = None
+    _check_address()
+    _raise_file_limit()
+    os.register_at_fork(before=_hold_stops, after_in_parent=_release_stops, after_in_child=_obey_stops)
+    if not settings.upstream_url:
+        server.local_model = _start_model()
+
+
+def post_fork(server, worker):
+    # Ctrl-C reaches the whole group, and the master says it again: twice would be a traceback.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    worker.local_model = server.local_model
+    if worker.local_model:
+        worker.local_model.let_go()
+
+
+def post_worker_init(worker):
+    """The app is loaded and gevent's patches are in: what starts here is a greenlet."""
+    threading.Thread(target=_drain_at_the_end, args=(worker,), daemon=True).start()
+    if worker.local_model:
+        _await_model(worker)
+    if worker.age == 1 and worker.alive:
+        print(_welcome(worker.local_model), flush=True)
+
+
+def on_exit(server):
+    if server.local_model:
+        server.local_model.stop()
+
+
+def _hold_stops():
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+
+def _release_stops():
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+def _obey_stops():
+    """Until gunicorn sets the worker's handlers: those copied from the master would swallow a stop, and the
+    master would wait half a minute for a worker that never heard of it."""
+    for number in STOPS:
+        signal.signal(number, lambda *_: os._exit(0))
+    _release_stops()
+
+
+def _check_address():
+    """Says in one line what gunicorn would say in fifteen, after five tries."""
+    if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
+        return  # the socket is handed over, open, by an older master or by systemd
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            sys.exit(f"deltahub: {_why_not_bound(error)}")
+
+
+def _why_not_bound(error):
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken: stop what listens on {authority}, or set PORT to another"
+    if error.errno == errno.EACCES:
+        return f"port {port} is not for this user: set PORT to 1024 or more"
+    return f"HOST={settings.host} is no address of this machine ({error.strerror or error})"
+
+
+def _raise_file_limit():
+    """To the hard limit: each stream is an open file, and the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS calls it infinite, and refuses to give that
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _start_model():
+    """The embedded model; the workers, which read the settings anew, find it in their environment."""
+    if problem := local_model.available():
+        sys.exit(f"deltahub: {problem}")
+    model = local_model.start()
+    os.environ["UPSTREAM_URL"] = model.url
+    os.environ["UPSTREAM_KEY"] = model.key
+    os.environ["UPSTREAM_MODEL"] = model.name
+    os.environ["UPSTREAM_CONTEXT"] = str(model.context)
+    return model
+
+
+def _await_model(worker):
+    """Serves no page before there is somebody to answer; it loads while the worker does."""
+    deadline = time.monotonic() + MODEL_PATIENCE
+    while worker.alive and time.monotonic() < deadline:
+        if local_model.wait_ready(worker.local_model.url, 0.5):
+            return
+    if worker.alive:
+        print("deltahub: the embedded model does not answer; serving without it", file=sys.stderr, flush=True)
+
+
+def _drain_at_the_end(worker):
+    """gunicorn only stops accepting and waits; this tells the app, so that streams end and say why."""
+    while worker.alive:
+        time.sleep(0.2)
+    worker.wsgi.extensions["deltahub"].drain()
+
+
+def _welcome(model):
+    every = host in ("", "0.0.0.0", "::")  # noqa: S104  # told apart, not chosen
+    page = f"http://127.0.0.1:{port}" if every else f"http://{authority}"
+    if model:
+        answers = f"{model.name}, embedded"
+    else:
+        upstream = urlsplit(settings.upstream_url)  # user:password@ may stand in it, or a key in its query
+        answers = f"{settings.upstream_model or 'the default model'} at "
+        answers += f"{upstream.scheme}://{upstream.netloc.rpartition('@')[2]}{upstream.path}"
+    reach = " and at every other address of this machine" if every else ""
+    return f"Deltahub is at {page}{settings.url_prefix}/{reach}\nAnswers come from {answers}"
