@@ -1,7 +1,7 @@
 """One open event stream: where its reader stands, how it ends, and what of it was handed over.
 
-Made by the hub, drained by an outlet. The hub's lock guards every field but those an outlet alone touches
-(`writes`, `wired`). An outlet never decides anything: it asks the hub for bytes and writes them.
+Made by the hub, drained by an outlet, which decides nothing: it asks for bytes and writes them. The hub's
+lock guards every field but `writes` and `wired`, which the outlet alone touches, and `written`, which it sets.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ class Connection:
     ending: str = ""
     said: bool = False
     beat_due: bool = False
+    unwritten: bool = True
+    patience: float = 30.0
     handed: int = 0
+    written: int = 0
     wired: int = 0
     wake: Callable[[], None] = _nobody
     gone: Callable[[], bool] = lambda: False
@@ -77,7 +80,7 @@ class Connection:
         honoured has been handed all before it."""
         self.position = opened
         if resumed:
-            self.handed = start.own
+            self.handed = self.written = start.own
 
     def end(self, reason: str) -> bool:
         """Gives the stream its end; False where it has one already. The outlet finds it at its next turn."""
@@ -120,30 +123,33 @@ class Connection:
         """Whether nothing more is to be written."""
         return self.said or self.ending == "gone"
 
-    @property
-    def written(self) -> int:
-        """The number up to which this reader was written to: handed, unless the network proves otherwise."""
-        return self.writes[-1].number if self.writes else self.handed
-
     def wrote(self, size: int, now: float) -> None:
         """Notes that the bytes last taken, `size` on the wire, were given to the kernel."""
         self.wired += size
-        self.writes.append(Write(self.wired, self.position.own, now))
+        self.written = self.position.own
+        self.unwritten = False
+        self.writes.append(Write(self.wired, self.written, now))
 
     def confirm(self, acknowledged: int) -> None:
         """Forgets the writes that the peer's TCP has acknowledged, up to `acknowledged` bytes."""
         while self.writes and self.writes[0].offset <= acknowledged:
             self.handed = self.writes.popleft().number
 
-    def settle(self, acknowledged: int | None, now: float, patience: float) -> int:
+    def expire(self, now: float) -> None:
+        """Forgets the writes that are older than the patience, where nobody ever confirms any."""
+        while self.writes and self.writes[0].at < now - self.patience:
+            self.handed = self.writes.popleft().number
+
+    def settle(self, acknowledged: int | None, now: float) -> int:
         """The number up to which this connection was handed its events, once it has ended.
 
-        [protocol §1] by what TCP acknowledged; without a socket at hand all but what was written in
-        the last `patience` seconds, and all of it where the end was said and not suffered.
+        [protocol §1] by what TCP acknowledged; without a socket at hand all but what was written in the
+        last `patience` seconds; and all of it where the end was said and got out.
         """
-        for write in self.writes:
-            whole = self.ending not in ("", "gone")
-            known = write.offset <= acknowledged if acknowledged is not None else write.at < now - patience
-            if whole or known:
-                self.handed = write.number
+        if self.said and not self.unwritten:
+            self.handed = max(self.handed, self.written)
+        elif acknowledged is not None:
+            self.confirm(acknowledged)
+        else:
+            self.expire(now)
         return self.handed

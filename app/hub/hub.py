@@ -69,6 +69,7 @@ class Hub:
         self._sent: Keys[Sent] = Keys(limits.keys, max(KEY_AGE, limits.mailbox.age))
         self._told: Keys[Told] = Keys(limits.keys, max(KEY_AGE, limits.news.age))
         self._draining = False
+        self._lost = 0  # of the events nobody was handed, how many the log has been told of
         self._clock, self._wall, self._jitter = clock, wall, jitter
 
     def __repr__(self) -> str:
@@ -93,6 +94,7 @@ class Hub:
         suffix = b"" if named else b"." + client_id.encode()
         connection = Connection(secrets.token_hex(8), client_id, close_on_done, beat_as_event, suffix)
         now = connection.written_at = self._clock()
+        connection.patience = 2 * self.limits.heartbeat
         self._look_for_the_gone(client_id)
         with self._lock:
             if self._draining:
@@ -119,6 +121,7 @@ class Hub:
             connection.beat_due = False
             if frames:
                 connection.written_at = now
+                connection.unwritten = True
         return b"".join(frames)
 
     def leave(self, connection: Connection, acknowledged: int | None) -> None:
@@ -126,7 +129,7 @@ class Hub:
         now = self._clock()
         with self._lock:
             connection.end("gone")
-            handed = connection.settle(acknowledged, now, 2 * self.limits.heartbeat)
+            handed = connection.settle(acknowledged, now)
             self._registry.detach(connection, handed, now)
         log.info("stream ended: %r", connection)
 
@@ -146,13 +149,13 @@ class Hub:
         body = encode(kind, client_id, fields)
         now = self._clock()
         with self._lock:
-            client = self._registry.join(client_id, now)
-            if not client.mailbox.accepts(kind, fields["generationId"]):
+            client = self._registry.speaker(client_id, kind, fields["generationId"], now)
+            if client is None:
                 return None
             event = self._registry.append(client, kind, body, now, fields)
             if kind in ENDS and not client.mailbox.running:
                 self._registry.append(client, "[DONE]", DONE, now)
-            awake = list(client.connections)
+            awake = client.open
         _wake(awake)
         return self._registry.cursor(event)
 
@@ -169,7 +172,8 @@ class Hub:
             if before:
                 return before
             event = self._registry.append(client, "message", body, now)
-            awake = list(client.connections)
+            client.closed = False
+            awake = client.open
             sent = Sent(self._registry.cursor(event), len(awake))
             if key:
                 self._sent.put((client_id, key), sent, now)
@@ -185,9 +189,8 @@ class Hub:
             if before:
                 return before
             event = self._registry.tell(body, now)
-            listening = [c for c in self._registry.clients.values() if c.connections]
-            awake = [connection for client in listening for connection in client.connections]
-            told = Told(self._registry.cursor(event), len(listening), len(awake))
+            awake = self._open()
+            told = Told(self._registry.cursor(event), len({c.client_id for c in awake}), len(awake))
             if key:
                 self._told.put(key, told, now)
         _wake(awake)
@@ -210,7 +213,7 @@ class Hub:
         """From now on no new streams; each one ends as soon as no answer of its client runs."""
         with self._lock:
             self._draining = True
-            awake = self._connections()
+            awake = self._open()
         _wake(awake)
 
     # --- asking --------------------------------------------------------------------------------------
@@ -229,7 +232,7 @@ class Hub:
         """Whether a client has an open stream."""
         with self._lock:
             client = self._registry.clients.get(client_id)
-            return bool(client and client.connections)
+            return bool(client and client.open)
 
     def counts(self) -> dict[str, int]:
         """`{clients, connections, undelivered}`: the last are events that nobody was ever handed."""
@@ -242,7 +245,7 @@ class Hub:
     def beat(self) -> None:
         """A heartbeat to each stream that was silent for long enough; an end to each whose peer left."""
         with self._lock:
-            connections = self._connections()
+            connections = self._open()
         self._end_those_gone(connections)
         silent_since = self._clock() - self.limits.heartbeat
         with self._lock:
@@ -259,19 +262,19 @@ class Hub:
             self._sent.expire(now)
             self._told.expire(now)
             ids = list(self._registry.clients)
-            before = self._registry.lost
         for start in range(0, len(ids), SLICE):
             with self._lock:
                 self._registry.age(ids[start : start + SLICE], now)
-        lost = self._registry.lost - before
+        with self._lock:
+            lost, self._lost = self._registry.lost - self._lost, self._registry.lost
         if lost:
-            log.warning("%d events grew too old before anyone was handed them", lost)
+            log.warning("%d events grew too old or too many before anyone was handed them", lost)
 
     def _look_for_the_gone(self, client_id: str) -> None:
         """Where a client has all its streams: those that a quick reload left behind give way at once."""
         with self._lock:
             client = self._registry.clients.get(client_id)
-            crowd = list(client.connections) if client and self._registry.crowded(client) else []
+            crowd = client.open if client and self._registry.crowded(client) else []
         self._end_those_gone(crowd)
 
     def _end_those_gone(self, connections: Iterable[Connection]) -> None:
@@ -282,9 +285,9 @@ class Hub:
 
     # --- helpers -----------------------------------------------------------------------------------------
 
-    def _connections(self) -> list[Connection]:
-        """All open streams; needs the lock."""
-        return [c for client in self._registry.clients.values() for c in client.connections]
+    def _open(self) -> list[Connection]:
+        """All streams that are not about to end; needs the lock."""
+        return [c for client in self._registry.clients.values() for c in client.open]
 
     def _retry(self) -> bytes:
         """`retry:` ± 50 %: streams that ended together must not come back together."""

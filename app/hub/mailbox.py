@@ -174,6 +174,7 @@ class Mailbox(Log):
             fold.message.add(fields["data"])
         elif event.kind in STARTS:
             self.start = event.number
+            fold.conversation = fields.get("conversationId", fold.conversation)
             if fields.get("attempt", 1) > 1:  # [protocol §2] the text starts over
                 fold.message, fold.delta = self._new_message(), 0
         elif event.kind in ENDS:

@@ -43,7 +43,7 @@ class Peer:
 
     def queued(self) -> int:
         """Bytes handed to the kernel since the connection began, acknowledged or not."""
-        if self._sock is None:
+        if self._sock is None or self._sock.fileno() < 0:
             return 0
         unsent = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
         return self.acknowledged() + int(struct.unpack("=i", unsent)[0])
@@ -112,7 +112,11 @@ class GeneratorOutlet:
             self._base = self._peer.queued() - self._yielded
         self._connection.wrote(self._yielded, self._clock())
         self._yielded = 0
-        if len(self._connection.writes) >= UNCONFIRMED and self._base is not None:
+        if len(self._connection.writes) < UNCONFIRMED:
+            return
+        if self._base is None:
+            self._connection.expire(self._clock())
+        else:
             self._connection.confirm(self._peer.acknowledged() - self._base)
 
     def _acknowledged(self) -> int | None:

@@ -18,10 +18,12 @@ _by_number = attrgetter("number")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What a reader has behind it: own events up to `own`, broadcasts up to `news`."""
+    """What a reader has behind it: own events up to `own`, broadcasts up to `news`; deltas up to `folded`
+    are in a snapshot, or of a try that was given up, and don't come one by one."""
 
     own: int
     news: int
+    folded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,15 @@ class Shelf:
         """Without a cursor: at the first event handed to nobody; broadcasts from now on."""
         waiting = self.mailbox.last > self.mark
         own = max(self.mark, self.mailbox.floor) if waiting else self.count
-        return Start(Position(own, self.count), fold=True, reset=reset)
+        return Start(Position(own, self.count, self.count), fold=True, reset=reset)
 
     def resume(self, at: Position) -> Start:
         """Right after `at`, if all that followed is still there or was nothing but folded deltas."""
         if at.own < self.mailbox.floor or at.news < self.news.floor:
             return self.afresh("trimmed")
-        return Start(at, fold=at.own < self.mailbox.delta_floor)
+        if at.own < self.mailbox.delta_floor:
+            return Start(Position(at.own, at.news, self.count), fold=True)
+        return Start(at, fold=False)
 
     def opening(self, start: Start, suffix: bytes) -> Due:
         """Everything up to and including the last snapshot due; empty where none is.
@@ -96,13 +100,16 @@ class Shelf:
         texts = [(number, self._snapshot(fold)) for number, fold in snapshots.items() if number < place]
         others = [(e.number, e.bare) for e in self._events(at) if e.number < place and e.kind != "delta"]
         frames = [body for _, body in sorted(texts + others)]
-        frames.append(self._snapshot(snapshots[place], f"{self.epoch}.{place}{suffix.decode()}"))
-        return Due(frames, Position(max(place, at.own), max(place, at.news)))
+        end = Position(max(place, at.own), max(place, at.news), at.folded)
+        frames.append(self._snapshot(snapshots[place], f"{self.epoch}.{end.own}{suffix.decode()}"))
+        return Due(frames, end)
 
     def following(self, at: Position, suffix: bytes, close_on_done: bool) -> Due:
         """All that came after `at`, each event with its id; up to `[DONE]` where that is the end."""
         frames: list[bytes] = []
         for event in self._events(at):
+            if event.kind == "delta" and event.number <= at.folded:
+                continue
             frames.append(event.for_stream(suffix))
             if event.body == DONE and close_on_done:
                 return Due(frames, Position(event.number, event.number), done=True)
@@ -110,7 +117,8 @@ class Shelf:
 
     def reset(self, reason: str, requested: str) -> bytes:
         """The event that says a cursor can't be honoured; `requested` is echoed as far as it is sane."""
-        return frame(encode("reset", self.client_id, {"reason": reason, "requested": requested[:200]}))
+        said = requested[:200].encode("utf-8", "replace").decode()
+        return frame(encode("reset", self.client_id, {"reason": reason, "requested": said}))
 
     def finished(self, at: Position) -> bool:
         """Whether a reader that closes on `[DONE]` has nothing to come back for: 204."""

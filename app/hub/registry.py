@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from app.errors import NotFound, Overloaded
 from app.hub.connection import Connection
-from app.hub.events import DONE, Event, make_event
+from app.hub.events import DONE, STARTS, Event, make_event
 from app.hub.mailbox import Folded, Log, Mailbox, Retention
 from app.hub.reading import Shelf
 
@@ -42,8 +42,8 @@ class Text(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """How a stream begins: whether its cursor was honoured, the cursor where it starts ("" where an opening
-    follows, which has its own), and what it is sent first."""
+    """How a stream begins: whether its cursor was honoured, the cursor where it starts, and what it is sent
+    first. The cursor is "" where `reset` or an opening follows: a cut before that must bring it again."""
 
     resumed: bool
     at: str
@@ -66,6 +66,11 @@ class Client:
         return max([self.mailbox.handed, *(c.written for c in self.connections)])
 
     @property
+    def open(self) -> list[Connection]:
+        """The streams that are not about to end: an outlet may hang in a write for minutes after."""
+        return [c for c in self.connections if not c.ending]
+
+    @property
     def idle(self) -> bool:
         return not self.connections and not self.mailbox.running
 
@@ -73,7 +78,7 @@ class Client:
         """`{clientId, connections, waiting, lastEventId, generations}`."""
         return {
             "clientId": self.id,
-            "connections": len(self.connections),
+            "connections": len(self.open),
             "waiting": sum(event.body != DONE for event in self.mailbox.after(self.mark)),
             "lastEventId": f"{epoch}.{self.mailbox.last}",
             "generations": self.mailbox.running,
@@ -98,7 +103,7 @@ class Registry:
 
     def crowded(self, client: Client) -> bool:
         """Whether a client has all the streams it may have; those that end already don't count."""
-        return sum(not c.ending for c in client.connections) >= self.limits.connections_client
+        return len(client.open) >= self.limits.connections_client
 
     def known(self, client_id: str) -> Client:
         """The client; raises NotFound."""
@@ -117,13 +122,23 @@ class Registry:
             client = self.clients[client_id] = Client(client_id, mailbox, now)
         return client
 
+    def speaker(self, client_id: str, kind: str, generation: str, now: float) -> Client | None:
+        """The client to whom this may be said of a generation; None, and nobody is made, where it may not."""
+        client = self.clients.get(client_id)
+        if client is None and kind in STARTS:
+            client = self.join(client_id, now)
+        if client is None or not client.mailbox.accepts(kind, generation):
+            return None
+        if generation not in client.mailbox.folds:
+            client.closed = False  # [protocol §2] who asks is there again
+        return client
+
     def append(
         self, client: Client, kind: str, body: bytes, now: float, fields: dict[str, Any] | None = None
     ) -> Event:
         """One more event in a client's log; `fields` are those of an event of a generation."""
         event = self._number(kind, (fields or {}).get("generationId", ""), body, now)
         client.mailbox.append(event, fields)
-        client.closed = False
         self.trim(client, now)
         return event
 
@@ -151,8 +166,8 @@ class Registry:
         client.closed = False
         self.open += 1
         at = f"{self.epoch}.{start.position.own}{connection.suffix.decode()}"
-        reset = [shelf.reset(start.reset, cursor)] if start.reset else []
-        return Entry(resumed, "" if opening.frames else at, reset + opening.frames)
+        frames = [*([shelf.reset(start.reset, cursor)] if start.reset else []), *opening.frames]
+        return Entry(resumed, "" if frames else at, frames)
 
     def due(self, connection: Connection) -> tuple[bool, list[bytes]]:
         """Whether an answer of its client runs, and what a stream is written next."""

@@ -37,8 +37,9 @@ class Sweep:
             return
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="hub-sweep", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="hub-sweep", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def stop(self) -> None:
         """Ends the thread at its next look."""
