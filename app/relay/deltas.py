@@ -6,6 +6,7 @@ field has a row in tests/test_deltas.py.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,9 @@ from app.errors import UpstreamError
 
 # The same thing under three names.
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text")
+# What the `code` or `type` of an error inside a stream has in it.
+_RATE = re.compile(r"rate_?limit|too_many|quota|\b429\b")
+_AUTH = re.compile(r"auth|api_key|permission|\b40[13]\b")
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,14 @@ def parse(payload: str) -> list[Said]:
     """
     if payload == "[DONE]":
         return [Finished("")]
-    if payload.startswith(":"):  # a comment that a proxy wrapped into data
+    if not payload.strip() or payload.startswith(":"):  # a keep-alive; a comment that a proxy made data of
         return []
     chunk = _object(payload)
     if chunk.get("error"):
         raise _reported(chunk["error"])
     said: list[Said] = []
     choice = _choice_0(chunk)
-    data = _delta(choice.get("delta") or choice.get("message") or {})
+    data = _delta(choice.get("message") if choice.get("delta") is None else choice["delta"])
     if data:
         said.append(Delta(data))
     if choice.get("finish_reason"):  # "" on every chunk means: not yet
@@ -79,7 +83,7 @@ def _choice_0(chunk: dict[str, Any]) -> dict[str, Any]:
     """Choice 0 only: nobody renders several. Usage and content-filter chunks have none."""
     choices = chunk.get("choices")
     for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict) and choice.get("index", 0) == 0:
+        if isinstance(choice, dict) and choice.get("index") in (0, None):
             return choice
     return {}
 
@@ -94,20 +98,20 @@ def _delta(delta: Any) -> dict[str, Any]:
     thought = next((delta[n] for n in _REASONING if isinstance(delta.get(n), str) and delta[n]), "")
     if thought:
         data["reasoning"] = thought
-    calls = [call for call in delta.get("tool_calls") or () if isinstance(call, dict)]
-    if calls:
-        data["tool_calls"] = calls
+    calls = delta.get("tool_calls")
+    if isinstance(calls, list) and any(isinstance(call, dict) for call in calls):
+        data["tool_calls"] = [call for call in calls if isinstance(call, dict)]
     return data
 
 
 def _reported(error: Any) -> UpstreamError:
     """An error inside a stream that began with 200."""
     details = error if isinstance(error, dict) else {"message": error}
-    message = f"The upstream reports: {details.get('message') or 'an error'}"[:500]
+    message = f"The upstream reports: {details.get('message') or 'an error'}"[:300]
     kind = f"{details.get('code', '')} {details.get('type', '')}".lower()
-    if "rate" in kind or "429" in kind:
+    if _RATE.search(kind):
         return UpstreamError("rate_limited", message)
-    if "auth" in kind or "api_key" in kind or "401" in kind:
+    if _AUTH.search(kind):
         return UpstreamError("auth", message, retryable=False)
     return UpstreamError("upstream_status", message)
 

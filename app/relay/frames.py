@@ -10,8 +10,9 @@ from __future__ import annotations
 from app.errors import UpstreamError
 
 _BOM = b"\xef\xbb\xbf"
-# More lines than any event has. sseclient-py joins them one by one, so their number is bounded too.
-MAX_LINES = 10_000
+# More lines than any event has. sseclient-py copies an event once for each of its lines, so they are bounded.
+MAX_LINES = 500
+_DONE = (b"data: [DONE]", b"data:[DONE]")
 
 
 class Frames:
@@ -35,14 +36,13 @@ class Frames:
         if self._first and not self._without_bom():
             return b""
         # A blank line may begin at the last byte that was looked at before.
-        end = self._rest.rfind(b"\n\n", max(0, self._scanned - 1)) + 2
-        whole = bytes(self._rest[:end]) if end > 1 else b""
+        end = self._rest.rfind(b"\n\n", max(0, self._scanned - 1))
+        whole = bytes(self._rest[: end + 2]) if end >= 0 else b""
+        self._check(whole)
         if whole:
             del self._rest[: len(whole)]
             self._lines = self._rest.count(b"\n")
         self._scanned = len(self._rest)
-        if self._scanned > self._max or self._lines > MAX_LINES:
-            raise UpstreamError("too_large", f"The upstream sent an event of more than {self._max} bytes")
         return _valid(whole)
 
     def end(self) -> bytes:
@@ -50,13 +50,23 @@ class Frames:
 
         [spec] an event without its blank line is discarded; that it was there is told by `truncated`.
         """
-        tail = bytes(self._rest).strip(b"\n")
+        lines = [line for line in bytes(self._rest).split(b"\n") if line and not line.startswith(b":")]
         self._rest.clear()
-        last = tail.rsplit(b"\n", 1)[-1]
-        if last in (b"data: [DONE]", b"data:[DONE]"):
-            return last + b"\n\n"
-        self.truncated = any(not line.startswith(b":") for line in tail.split(b"\n") if line)
+        if len(lines) == 1 and lines[0] in _DONE:
+            return lines[0] + b"\n\n"
+        self.truncated = bool(lines)
         return b""
+
+    def _check(self, whole: bytes) -> None:
+        """Raises where one event is beyond the bounds, the unfinished one or one of `whole`. A piece that is
+        within them altogether has none that isn't, so this is but two comparisons for nearly all."""
+        if len(self._rest) <= self._max and self._lines <= MAX_LINES:
+            return
+        for event in (*whole.split(b"\n\n")[:-1], bytes(self._rest[len(whole) :])):
+            if len(event) - event.endswith(b"\n") > self._max:
+                raise UpstreamError("too_large", f"The upstream sent an event of more than {self._max} bytes")
+            if event.count(b"\n") + (not event.endswith(b"\n")) > MAX_LINES:
+                raise UpstreamError("too_large", f"The upstream sent an event of more than {MAX_LINES} lines")
 
     def _one_line_end(self, data: bytes) -> bytes:
         """[spec] CR LF, CR and LF each end a line. A CR is taken for an end at once and an LF right after

@@ -58,6 +58,7 @@ class Generation:
         self.stopping = ""
         self.restarted = False  # after text, which is done once at most
         self.alone_since: float | None = None
+        self.begun = threading.Event()  # its start is told, or it was refused
         self.woken = threading.Event()
         self.ended = threading.Event()
         self.began = now
@@ -86,9 +87,9 @@ class Generation:
         """Another try. Its text starts over; `seq` goes on."""
         self.restarted = self.restarted or self.size > 0
         self.attempt += 1
-        self.message, self.size = Message(), 0
-        self.line = Line()
+        self.message, self.size, self.usage = Message(), 0, {}
         self.clocks.attempt(now)
+        self.line = Line()
         if self.stopping:  # asked between two lines
             self.line.cut(self.stopping)
 
@@ -96,7 +97,7 @@ class Generation:
         """Takes one delta in; returns the fields of its event."""
         self.seq += 1
         self.size += size
-        self.first = self.first or now
+        self.first = now if self.first is None else self.first
         self.clocks.content(now)
         self.message.add(data)
         return {"generationId": self.id, "seq": self.seq, "data": data}
@@ -129,7 +130,7 @@ class Generation:
             "code": error.code,
             "message": error.message,
             "retryable": error.retryable,
-            "partial": self.seq > 0,
+            "partial": self.size > 0,
         })  # fmt: skip
 
     def view(self, ended: bool) -> dict[str, Any]:
@@ -170,10 +171,11 @@ class Generation:
 
     def _timing(self, now: float) -> dict[str, Any]:
         first = self.first
-        writing = now - first if first else 0.0
-        tokens = int(self.usage.get("completion_tokens") or self.seq)
+        writing = 0.0 if first is None else now - first
+        counted = self.usage.get("completion_tokens")
+        tokens = counted if isinstance(counted, int) and counted > 0 else self.seq
         return {
-            "first_token_ms": round((first - self.began) * 1000, 1) if first else None,
+            "first_token_ms": round((first - self.began) * 1000, 1) if first is not None else None,
             "total_ms": round((now - self.began) * 1000, 1),
             "tokens_per_s": round(tokens / writing, 1) if writing > 0 else None,
         }

@@ -10,6 +10,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -48,7 +49,10 @@ class Line:
         """Ends the call from any thread. The reader wakes with an error, finds `why`, and closes."""
         with self._lock:
             self.why = self.why or why
-        self._shut_down()
+            if self._sock:
+                # Under the lock, or `release` could close it meanwhile and another file get its number.
+                with contextlib.suppress(OSError):  # not connected yet, or gone already: both are cut
+                    self._sock.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
         """Lets go of the socket; the reader's last act."""
@@ -56,12 +60,6 @@ class Line:
             sock, self._sock = self._sock, None
         if sock:
             sock.close()
-
-    def _shut_down(self) -> None:
-        sock = self._sock
-        if sock:
-            with contextlib.suppress(OSError):  # not connected yet, or gone already: both are cut
-                sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Call(threading.local):
@@ -113,12 +111,13 @@ class _Held:
         raise failed
 
     def _connect(self: Any, sock: socket.socket, address: Any) -> None:
-        line = _call.line or Line()
         sock.settimeout(self.timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        line.hold(sock)
+        if _call.line:
+            _call.line.hold(sock)
         sock.connect(address)
-        line.check()
+        if _call.line:
+            _call.line.check()
 
 
 class _HTTP(_Held, HTTPConnection):
@@ -129,11 +128,19 @@ class _HTTPS(_Held, HTTPSConnection):
     pass
 
 
-class _HTTPPool(HTTPConnectionPool):
+class _Once:
+    """Mixed into urllib3's pools: a connection serves one call. A kept one would come without a line."""
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn:
+            conn.close()
+
+
+class _HTTPPool(_Once, HTTPConnectionPool):
     ConnectionCls = _HTTP
 
 
-class _HTTPSPool(HTTPSConnectionPool):
+class _HTTPSPool(_Once, HTTPSConnectionPool):
     ConnectionCls = _HTTPS
 
 
@@ -149,6 +156,7 @@ def open_session() -> requests.Session:
     """A session that reads no proxy, key or certificate from the environment behind the settings' back."""
     session = requests.Session()
     session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # one asker's is not the next one's
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter())
     return session

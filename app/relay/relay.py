@@ -1,12 +1,14 @@
 """The running answers: each a thread that reads its upstream, a stranger to whatever browser listens.
 
 The verbs are `start`, `stop`, `get`, `interrupt`. Leaving, stopping and timing out are three things: that a
-browser leaves changes nothing here. `_lock` guards `_generations`, `_running` and `_watching`.
+browser leaves changes nothing here. `_lock` guards `_generations`, `_running`, `_ended`.
 """
 
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +59,7 @@ class Relay:
         self._lock = threading.Lock()
         self._generations: dict[str, Generation] = {}
         self._running: dict[str, Generation] = {}
+        self._ended: deque[Generation] = deque()  # in the order in which they will be forgotten
         self._watching = False
         self._closed = False
 
@@ -73,23 +76,24 @@ class Relay:
         claim. Raises Conflict (id taken, conversation busy), TooMany, Overloaded.
         """
         generation = self._new(question)
-        known = self._claim(generation)
-        if known:
-            return known, False
+        while known := self._claim(generation):
+            known.begun.wait()
+            if known.state != "refused":
+                return known, False
+        self._engage(generation)
         try:
             generation.messages = prepare()
             self._worker.begin(generation)
         except BaseException:
-            with self._lock:
-                del self._generations[generation.id], self._running[generation.id]
+            self._refuse(generation)
             raise
-        self._watch()
-        self._spawn(self._answer, generation)
+        generation.begun.set()
         return generation, True
 
     def get(self, generation_id: str) -> Generation:
         """A generation that runs or ended within the last ten minutes. Raises NotFound."""
         with self._lock:
+            self._forget()
             generation = self._generations.get(generation_id)
         if generation is None:
             raise NotFound(f"No answer {generation_id} is known here", field="generationId")
@@ -103,10 +107,10 @@ class Relay:
     def stop(self, generation_id: str) -> Generation:
         """Ends an answer and freezes its text; once it has ended, changes nothing. Raises NotFound."""
         generation = self.get(generation_id)
-        if not generation.ended.is_set():
-            generation.stop("stopped")
-            if not generation.ended.wait(STOP_PATIENCE):  # stuck in a look-up, so it has said nothing yet
-                self._worker.stopped(generation)
+        generation.begun.wait()
+        if generation.state == "refused":
+            return self.stop(generation_id)  # it never was; another of this id may be
+        self._end([generation], "stopped")
         return generation
 
     def count(self) -> int:
@@ -121,10 +125,33 @@ class Relay:
         """Ends all answers as `interrupted`, since the process ends."""
         with self._lock:
             running = list(self._running.values())
-        for generation in running:
-            generation.stop("interrupted")
-        for generation in running:
-            generation.ended.wait(STOP_PATIENCE)
+        self._end(running, "interrupted")
+
+    def _end(self, generations: list[Generation], why: str) -> None:
+        """Asks the workers to end, and ends what they don't: who is stuck in a look-up has said nothing."""
+        for generation in generations:
+            generation.stop(why)
+        deadline = time.monotonic() + STOP_PATIENCE
+        for generation in generations:
+            if not generation.ended.wait(max(0.0, deadline - time.monotonic())):
+                self._worker.stopped(generation)
+
+    def _engage(self, generation: Generation) -> None:
+        """Finds the threads before anything is said: what is started must end."""
+        try:
+            self._watch()
+            self._spawn(self._answer, generation)  # it waits until the start is told
+        except RuntimeError as error:
+            self._refuse(generation)
+            raise Overloaded("No thread can be had for the answer", retry_after=5) from error
+
+    def _refuse(self, generation: Generation) -> None:
+        """Gives the claim back; whoever waits for its start finds that it never was."""
+        with self._lock:
+            generation.state = "refused"
+            del self._generations[generation.id]
+            self._running.pop(generation.id, None)
+        generation.begun.set()
 
     def _new(self, question: Question) -> Generation:
         upstream, now = self.upstream, self._clock()
@@ -145,7 +172,8 @@ class Relay:
             if not interrupts:
                 return known
             for running in busy:
-                self.stop(running.id)
+                running.begun.wait()
+            self._end([running for running in busy if running.state != "refused"], "stopped")
 
     # --- under the lock ----------------------------------------------------------------------------
 
@@ -172,19 +200,21 @@ class Relay:
 
     def _forget(self) -> None:
         horizon = self._clock() - MEMORY
-        for generation in list(self._generations.values()):
-            if generation.ended_at is None or generation.ended_at > horizon:
-                continue
-            del self._generations[generation.id]
+        while self._ended and (self._ended[0].ended_at or 0.0) < horizon:
+            self._generations.pop(self._ended.popleft().id, None)
+
+    # --- threads ---------------------------------------------------------------------------------------
 
     def _answer(self, generation: Generation) -> None:
+        generation.begun.wait()
+        if generation.state == "refused":
+            return
         try:
             self._worker.answer(generation)
         finally:
             with self._lock:
                 self._running.pop(generation.id, None)
-
-    # --- the clocks --------------------------------------------------------------------------------------
+                self._ended.append(generation)
 
     def _watch(self) -> None:
         """Sees to it that one thread looks at the clocks while anything runs."""
@@ -192,7 +222,11 @@ class Relay:
             if self._watching:
                 return
             self._watching = True
-        self._spawn(self._look)
+        try:
+            self._spawn(self._look)
+        except BaseException:
+            self._watching = False
+            raise
 
     def _look(self) -> None:
         pause = threading.Event()
@@ -204,9 +238,10 @@ class Relay:
                     return
             now = self._clock()
             for generation in running:
+                line = generation.line  # first: a clock of the last try must not cut the next
                 code = generation.clocks.rang(now)
                 if code:
-                    generation.line.cut(code)
+                    line.cut(code)
                 if generation.question.on_leave == "cancel" and self._left(generation, now):
                     generation.stop("left")
             pause.wait(WATCH_PERIOD)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import logging
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,8 @@ from app.relay.line import Line, calling, open_session
 READ_SIZE = 65_536
 # Of an error's body this much is read: enough for its message, too little to hurt.
 ERROR_BYTES = 65_536
+# Characters of it that are repeated.
+MESSAGE = 300
 # requests, urllib3, http.client and the socket each raise their own; gevent raises OSError too.
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
 
@@ -54,6 +57,8 @@ class Upstream:
         self._timeouts = (connect_timeout, read_timeout)
         self._max_event = max_event
         self._session = session or open_session()
+        # It logs every event and every line it doesn't know, the upstream's words and a key among them.
+        logging.getLogger("sseclient").setLevel(logging.WARNING)
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name} {self.model}>"
@@ -66,9 +71,9 @@ class Upstream:
         """
         try:
             with contextlib.closing(self._post(body, line)) as response:
-                self._check(response)
-                for event in sseclient.SSEClient(_whole(response, self._max_event, on_bytes)).events():
-                    yield from parse(event.data)
+                self._check(response, line)
+                for event in sseclient.SSEClient(self._whole(response, line, on_bytes)).events():
+                    yield from self._parsed(event.data)
         except _BROKEN as error:
             raise self._translated(error, line) from error
         finally:
@@ -97,12 +102,34 @@ class Upstream:
         }
         return {**headers, "Authorization": f"Bearer {self._key}"} if self._key else headers
 
-    def _check(self, response: requests.Response) -> None:
+    def _whole(
+        self, response: requests.Response, line: Line, on_bytes: Callable[[], None]
+    ) -> Iterator[bytes]:
+        """The response as whole events. `read1` hands on what is there: others wait for a full buffer."""
+        frames = Frames(self._max_event)
+        while data := response.raw.read1(READ_SIZE, decode_content=True):
+            line.check()  # what was received before the cut is still there to be read
+            on_bytes()
+            whole = frames.feed(data)
+            if whole:
+                yield whole
+        line.check()  # where the end of the connection is the end of the body, a cut looks like one
+        last = frames.end()
+        if last:
+            yield last
+
+    def _parsed(self, payload: str) -> list[Said]:
+        with contextlib.suppress(UpstreamError):
+            return parse(payload)
+        return parse(self._scrubbed(payload))  # the same error; the key is out before its text is cut
+
+    def _check(self, response: requests.Response, line: Line) -> None:
         status = response.status_code
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if status == 200 and kind == "text/event-stream":
             return
-        said = self._scrubbed(_error_text(response.raw.read(ERROR_BYTES, decode_content=True)))
+        said = self._scrubbed(_error_text(response))[:MESSAGE]
+        line.check()
         if status == 200:
             message = f"The upstream {self.name} sent {kind or 'no type'} instead of an event stream: {said}"
             raise UpstreamError("not_a_stream", message, retryable=False)
@@ -119,6 +146,9 @@ class Upstream:
             return UpstreamError(line.why, message, retryable=line.why != "timeout_total")
         if isinstance(error, requests.ConnectTimeout):
             return UpstreamError("timeout_connect", f"The upstream {self.name} did not answer the connection")
+        if isinstance(error, requests.exceptions.SSLError):
+            message = f"The upstream {self.name} has no certificate to trust: {_cause(error)}"
+            return UpstreamError("connect", message, retryable=False)
         if isinstance(error, requests.ConnectionError) and _never_connected(error):
             return UpstreamError("connect", f"The upstream {self.name} could not be reached: {_cause(error)}")
         return UpstreamError("cut", f"The upstream {self.name} broke off: {type(error).__name__}")
@@ -127,21 +157,12 @@ class Upstream:
         return text.replace(self._key, "***") if self._key else text
 
 
-def _whole(response: requests.Response, max_event: int, on_bytes: Callable[[], None]) -> Iterator[bytes]:
-    """The response as whole events. `read1` hands on what is there: others wait for a full buffer."""
-    frames = Frames(max_event)
-    while data := response.raw.read1(READ_SIZE, decode_content=True):
-        on_bytes()
-        whole = frames.feed(data)
-        if whole:
-            yield whole
-    last = frames.end()
-    if last:
-        yield last
-
-
-def _error_text(body: bytes) -> str:
-    """The message in an error's body, JSON or not, in one line."""
+def _error_text(response: requests.Response) -> str:
+    """The message in an error's body, JSON or not, in one line; what came of it where it broke off."""
+    try:
+        body = response.raw.read(ERROR_BYTES, decode_content=True)
+    except _BROKEN:
+        return "(its text broke off)"
     try:
         parsed = orjson.loads(body)
         error = parsed.get("error", parsed)
@@ -149,7 +170,7 @@ def _error_text(body: bytes) -> str:
         text = said if isinstance(said, str) else orjson.dumps(said).decode()
     except (orjson.JSONDecodeError, AttributeError):
         text = body.decode("utf-8", "replace")
-    return " ".join(text.split())[:300] or "(no text)"
+    return " ".join(text.split()) or "(no text)"
 
 
 def _retry_after(response: requests.Response) -> float | None:

@@ -17,7 +17,7 @@ import orjson
 
 from app.errors import UpstreamError
 from app.relay.clocks import FINISHED, SENTENCES
-from app.relay.deltas import Delta, Finished, Usage
+from app.relay.deltas import Delta, Usage
 from app.relay.generation import Generation
 from app.relay.retry import RetryPolicy
 from app.relay.upstream import Upstream
@@ -93,24 +93,29 @@ class Worker:
             self.begin(generation)
 
     def _again(self, generation: Generation, error: UpstreamError) -> bool:
-        """Waits for the next try, or ends the answer: after text only if asked to, and once."""
-        wait = None
-        fresh = not generation.size or (generation.question.on_cut == "restart" and not generation.restarted)
-        if fresh and not generation.stopping:
-            spent = self.clock() - generation.began
-            wait = self._retry.wait(error, generation.attempt, spent, self._chance())
+        """Waits for the next try, or ends the answer."""
+        wait = None if generation.stopping else self._wait(generation, error)
         if wait is not None:
             log.info("try %d failed (%s), next in %.2f s: %r", generation.attempt, error, wait, generation)
             generation.woken.wait(wait)
         if generation.stopping:
             self.stopped(generation)
-        elif wait is None:
+            return False
+        if wait is None:
             self._failed(generation, error)
-        return wait is not None and not generation.stopping
+        return wait is not None
+
+    def _wait(self, generation: Generation, error: UpstreamError) -> float | None:
+        """Seconds until the next try, None for none: after text only if asked to, and once."""
+        restarts = generation.question.on_cut == "restart" and not generation.restarted
+        if generation.size and not restarts:
+            return None
+        spent = self.clock() - generation.began
+        return self._retry.wait(error, generation.attempt, spent, self._chance())
 
     def _read(self, generation: Generation) -> str:
         """Reads one try to its end and returns the reason; raises UpstreamError where it has none."""
-        reason = ""
+        reason, told = "", False
         body = {**generation.question.options, "model": generation.model, "messages": generation.messages}
         clocks = generation.clocks
         stream = self.upstream.stream(body, generation.line, lambda: clocks.byte(self.clock()))
@@ -121,12 +126,12 @@ class Worker:
                         if not self._add(generation, item):
                             return "length"
                     elif isinstance(item, Usage):
-                        generation.usage = item.data
-                    elif not reason:
-                        reason = item.reason or "stop"
+                        generation.usage, told = item.data, bool(reason)
+                    else:
+                        reason, told = reason or item.reason or "stop", not item.reason
                         clocks.finish(self.clock())
-                    if reason and (generation.usage or (isinstance(item, Finished) and not item.reason)):
-                        break  # nothing more is to come
+                    if told:  # usage after the reason, or `[DONE]`: nothing more is to come
+                        break
         except UpstreamError as error:
             if not reason or generation.stopping or error.code not in (FINISHED, "cut"):
                 raise

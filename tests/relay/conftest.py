@@ -1,0 +1,54 @@
+"""Fixtures of the relay's tests. Whatever one does, nothing of it may be left: no descriptor, no thread."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.relay import HeldLookup
+from tests.rig.reading import eventually
+from tests.rig.upstream import ScriptedUpstream
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(upstream_process: ScriptedUpstream) -> Iterator[None]:
+    """Descriptors and threads are as many as before, shortly after each test."""
+    before = _held()
+    yield
+    eventually(lambda: _held() == before or None, within=3.0)
+
+
+@pytest.fixture
+def lookup(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldLookup]:
+    """A look-up of HeldLookup.NAME hangs until the test lets it go, at its end at the latest."""
+    held = HeldLookup()
+    monkeypatch.setattr(socket, "getaddrinfo", held)
+    yield held
+    held.let_go()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 and its key, in one file, that nobody vouches for but itself."""
+    openssl = shutil.which("openssl")
+    if not openssl:
+        assert not os.environ.get("CI"), "CI must have openssl, which makes the certificate of these tests"
+        pytest.skip("the command openssl makes the certificate for this test: install the package openssl")
+    path = tmp_path_factory.mktemp("tls")
+    made = f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout key"
+    about = "-out cert -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(f"{made} {about}".split(), cwd=path, check=True, capture_output=True)
+    both = path / "both"
+    both.write_bytes((path / "key").read_bytes() + (path / "cert").read_bytes())
+    return both
+
+
+def _held() -> tuple[int, int]:
+    return len(os.listdir("/dev/fd")), threading.active_count()
