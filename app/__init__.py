@@ -1,5 +1,6 @@
-"""Deltahub: streamed LLM answers in any web page, kept whole. `create_app` is where the parts meet.
+"""Deltahub: streamed LLM answers in any web page, kept whole.
 
+`create_app` is where the parts meet.
 Read in this order: hub/events, hub/mailbox, hub/reading, hub/hub (push); relay/frames, relay/deltas,
 relay/worker, relay/relay (pull); web/sse, web/chat (the edge). docs/architecture.md has the drawing.
 """

@@ -5,6 +5,7 @@ Called by `create_app` only.
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 from flask import Flask, Response, request
@@ -44,7 +45,9 @@ def assemble(settings: Settings) -> Flask:
     if settings.cors_origins:
         CORS(
             app,
-            origins=list(settings.cors_origins),
+            # Compiled, for it takes what looks like an expression, http://[::1], for one.
+            origins=[re.compile(rf"{re.escape(origin)}\Z") for origin in settings.cors_origins],
+            always_send=False,
             allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "Cache-Control"],
             expose_headers=["Retry-After"],
             max_age=7200,

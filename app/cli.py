@@ -100,6 +100,8 @@ def settings_page() -> str:
 
 def _takes(field: Any) -> str:
     """What may be written after the name, in words."""
+    from app.settings import YEAR
+
     choices = [f"`{choice}`" if choice else "nothing" for choice in get_args(field.annotation)]
     words = {str: "text", int: "whole number", float: "number"}
     if field.annotation in words:
@@ -107,7 +109,7 @@ def _takes(field: Any) -> str:
             f"{sign} {getattr(limit, name)}"
             for limit in field.metadata
             for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"))
-            if hasattr(limit, name)
+            if getattr(limit, name, YEAR) != YEAR
         ]
         return f"{words[field.annotation]} {', '.join(limits)}".strip()
     if isinstance(field.default, tuple):

@@ -1,12 +1,13 @@
-"""Every setting: its type, its default and the reason for it. Read once, from the environment.
+"""Every setting: its type, its default and the reason for it.
 
-May be used by the composition root, the command line and gunicorn.conf.py; the hub and the relay are
-handed plain values. `docs/settings.md` is generated from this file (`python -m app.cli settings`).
+Read once, from the environment, by the composition root, the command line and gunicorn.conf.py; the hub and
+the relay are handed plain values. `docs/settings.md` is generated from this file (`python -m app.cli settings`).
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -19,7 +20,7 @@ KIB, MIB = 1024, 1024 * 1024
 
 def is_loopback(host: str) -> bool:
     """True for localhost and the loopback addresses of IPv4 and IPv6."""
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
@@ -35,13 +36,17 @@ def _names(value: Any) -> Any:
 
 
 def _prefix(value: str) -> str:
-    if value and (not value.startswith("/") or value.endswith("/")):
-        raise ValueError("starts with / and does not end with one")
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", value):
+        raise ValueError(
+            "starts with / and does not end with one, like /hub: letters, digits and . _ ~ - between"
+        )
     return value
 
 
 def _v1(value: str) -> str:
-    if value and not value.startswith(("http://", "https://")):
+    if value and not re.match(
+        r"https?://([^/?#@]*@)?(\[[0-9A-Fa-f:.]+\]|[^][/?#@:\s]+)(:[0-9]+)?(/|$)", value
+    ):
         raise ValueError("is an http:// or https:// address, like https://api.example.com/v1")
     return value.rstrip("/")
 
@@ -52,15 +57,42 @@ def _long(value: SecretStr) -> SecretStr:
     return value
 
 
+def _header(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value().strip()  # a file's last line break
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("holds what no header can carry: a line break or a letter beyond ASCII")
+    return SecretStr(text)
+
+
+def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if not re.fullmatch(
+            r"\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|[^][:/?#@*\s]+", name
+        ):
+            raise ValueError(f"are names or addresses alone, without port, like chat.example, not {name}")
+    return value
+
+
+def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in value:
+        if origin != "null" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/A-Z*@\s]+", origin):
+            raise ValueError(f"are written as browsers send them, like https://shop.example, not {origin}")
+    return value
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
+# Clocks overflow somewhere beyond a year; nobody means to wait that long.
+YEAR = 366 * 86_400
+Seconds = Annotated[float, Field(gt=0, le=YEAR, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
     """All settings of one process, frozen. Build it with `Settings.load()`."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     # Where it listens and who may come
     host: str = Field(
@@ -71,15 +103,15 @@ class Settings(BaseSettings):
     auth: Literal["", "open"] = Field(
         "", description="`open`: whoever reaches the port may use it. Empty means the same, on loopback only."
     )
-    allowed_hosts: Names = Field(
+    allowed_hosts: Annotated[Names, AfterValidator(_hosts)] = Field(
         (),
         description="Further `Host` names to answer to, by comma. Loopback and `HOST` always are; others get 403, so that no foreign name can be pointed at this server (DNS rebinding).",
     )
-    cors_origins: Names = Field(
+    cors_origins: Annotated[Names, AfterValidator(_origins)] = Field(
         (),
         description="Origins of other sites whose pages may call this server, by comma, like `https://shop.example`. Others get 403.",
     )
-    admin_token: Annotated[SecretStr, AfterValidator(_long)] = Field(
+    admin_token: Annotated[SecretStr, AfterValidator(_header), AfterValidator(_long)] = Field(
         SecretStr(""),
         description="Bearer token of `/admin`, at least 32 characters. Empty: `/admin` is closed.",
     )
@@ -93,9 +125,12 @@ class Settings(BaseSettings):
     # Who answers
     upstream_url: Annotated[str, AfterValidator(_v1)] = Field(
         "",
+        repr=False,  # user:password@ may stand in it
         description="An OpenAI-compatible server, up to and with `/v1`. Empty: the embedded model answers.",
     )
-    upstream_key: SecretStr = Field(SecretStr(""), description="Its key, sent as Bearer.")
+    upstream_key: Annotated[SecretStr, AfterValidator(_header)] = Field(
+        SecretStr(""), description="Its key, sent as Bearer."
+    )
     upstream_model: str = Field("", description="The model to ask for, where a request names none.")
     upstream_context: int = Field(
         0,
@@ -166,6 +201,7 @@ class Settings(BaseSettings):
     heartbeat: float = Field(
         15.0,
         ge=1,
+        le=3600,
         description="Seconds of silence before a comment is sent, to the second: proxies cut at 60, phones at less.",
     )
     retry_ms: Count = Field(

@@ -1,5 +1,6 @@
-"""Conversations: what was said, by whom, in memory. The calls here are all that a database must bring.
+"""Conversations: what was said, by whom, in memory.
 
+The calls here are all that a database must bring.
 Knows no HTTP and no model. `_lock` guards `_conversations`; nothing is called under it.
 """
 
@@ -32,7 +33,7 @@ class Conversation:
 
     def summary(self) -> dict[str, Any]:
         """`{id, title, created, updated, messages: n}`; the title is the first thing asked."""
-        first = next((m["content"] for m in self.messages if m["role"] == "user"), "")
+        first = next((m.get("content") for m in self.messages if m["role"] == "user"), "")
         title = " ".join(first.split())[:80] if isinstance(first, str) else ""
         count = len(self.messages)
         return {**self._head(), "title": title, "messages": count}
@@ -56,11 +57,6 @@ class Conversations:
     def __len__(self) -> int:
         return len(self._conversations)
 
-    def check(self, conversation_id: str, client_id: str) -> None:
-        """Raises NotFound unless it is there and the client's own."""
-        with self._lock:
-            self._own(conversation_id, client_id)
-
     def create(self, conversation_id: str, client_id: str) -> None:
         """A new, empty conversation."""
         now = self._wall()
@@ -76,7 +72,7 @@ class Conversations:
         """
         with self._lock:
             conversation = self._own(conversation_id, client_id)
-            conversation.messages = asked if anew else [*conversation.messages, *asked]
+            conversation.messages = [*([] if anew else conversation.messages), *asked]
             conversation.updated = self._wall()
             return list(conversation.messages)
 
@@ -85,6 +81,7 @@ class Conversations:
         with self._lock:
             conversation = self._conversations.get(conversation_id)
             if conversation:
+                self._conversations.move_to_end(conversation_id)
                 conversation.messages = [*conversation.messages, message]
                 conversation.updated = self._wall()
 

@@ -11,16 +11,30 @@ from typing import Any
 
 import orjson
 
-from app.errors import Invalid
+from app.errors import Invalid, TooLarge
 
 _PART = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)?\}|[{}]")
 
 
-def fill(template: str, params: dict[str, Any] | list[Any]) -> str:
-    """The template with every place filled. Raises Invalid naming a missing or surplus parameter."""
+# Of a name this much is repeated to the caller.
+_SHOWN = 64
+
+
+def fill(template: str, params: dict[str, Any] | list[Any], longest: int = 1 << 20) -> str:
+    """The template with every place filled. Raises Invalid naming a missing or surplus parameter, TooLarge
+    where it would come to more than `longest` characters: one value may fill many places."""
     used: set[str] = set()
+    room = longest
 
     def part(match: re.Match[str]) -> str:
+        nonlocal room
+        text = filled(match)
+        room -= len(text)
+        if room < 0:
+            raise TooLarge(f"Filled, the prompt is longer than {longest} characters", field="prompt")
+        return text
+
+    def filled(match: re.Match[str]) -> str:
         whole = match[0]
         if whole in ("{{", "}}"):
             return whole[0]
@@ -34,7 +48,8 @@ def fill(template: str, params: dict[str, Any] | list[Any]) -> str:
     names = set(params) if isinstance(params, dict) else {str(i) for i in range(len(params))}
     surplus = sorted(names - used)
     if surplus:
-        raise Invalid(f"The prompt has no place for {surplus[0]}", field=f"params.{surplus[0]}")
+        name = surplus[0][:_SHOWN]
+        raise Invalid(f"The prompt has no place for {name}", field=f"params.{name}")
     return text
 
 
@@ -42,11 +57,12 @@ def _value(params: dict[str, Any] | list[Any], name: str | None, used: set[str])
     if name is None and isinstance(params, dict):
         raise Invalid("{} takes from a list: name the place, or give params as a list", field="prompt")
     if name is not None and isinstance(params, list):
-        raise Invalid(f"{{{name}}} takes from an object: give params as an object", field="prompt")
+        raise Invalid(f"{{{name[:_SHOWN]}}} takes from an object: give params as an object", field="prompt")
     key = str(len(used)) if name is None else name
     used.add(key)
     try:
         value = params[int(key)] if isinstance(params, list) else params[key]
     except (KeyError, IndexError):
+        key = key[:_SHOWN]
         raise Invalid(f"The prompt needs the parameter {key}", field=f"params.{key}") from None
     return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -1,8 +1,8 @@
-"""The hub: a locked dict of clients, each with a mailbox and its connections. All push goes through here.
+"""The hub: a locked dict of clients, each with a mailbox and its connections.
 
-The verbs are `open`, `publish`, `send`, `broadcast`, `close`, `drain`. The one lock, `_lock`, guards the
-registry with all its mailboxes, and the state of every connection. Under it things are only decided;
-connections are woken, and bytes joined and written, after it.
+All push goes through here. The verbs are `open`, `publish`, `send`, `broadcast`, `close`, `drain`. The one
+lock, `_lock`, guards the registry with all its mailboxes, and the state of every connection. Under it things
+are only decided; connections are woken, and bytes joined and written, after it.
 """
 
 from __future__ import annotations
@@ -227,6 +227,11 @@ class Hub:
         """A generation's message so far; None where the mailbox no longer has it."""
         with self._lock:
             return self._registry.text(client_id, generation)
+
+    def check_room(self, client_id: str) -> None:
+        """Raises Overloaded where this client is not known and could not become so."""
+        with self._lock:
+            self._registry.check_room(client_id)
 
     def listening(self, client_id: str) -> bool:
         """Whether a client has an open stream."""

@@ -1,4 +1,7 @@
-"""What an idempotency key was answered, for as long as it may be asked again. Pure; under the hub's lock."""
+"""What an idempotency key was answered, for as long as it may be asked again.
+
+Pure; its callers hold the hub's lock.
+"""
 
 from __future__ import annotations
 

@@ -149,6 +149,10 @@ class Mailbox(Log):
         """The generations that run or wait."""
         return [fold.generation for fold in self.folds.values() if not fold.ended]
 
+    def waits(self, mark: int) -> bool:
+        """Whether there is an event above `mark`."""
+        return len(self) > 0 and self.last > mark
+
     def accepts(self, kind: str, generation: str) -> bool:
         """Whether this may be said of a generation: only a start begins it, nothing follows its end."""
         fold = self.folds.get(generation)

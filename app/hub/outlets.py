@@ -45,8 +45,11 @@ class Peer:
         """Bytes handed to the kernel since the connection began, acknowledged or not."""
         if self._sock is None or self._sock.fileno() < 0:
             return 0
-        unsent = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-        return self.acknowledged() + int(struct.unpack("=i", unsent)[0])
+        while True:  # until nothing was acknowledged between the two questions: it would count twice
+            before = self.acknowledged()
+            unsent = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+            if self.acknowledged() == before:
+                return before + int(struct.unpack("=i", unsent)[0])
 
     def _info(self) -> bytes:
         if self._sock is None:

@@ -1,5 +1,6 @@
-"""What a connection is due: where it starts, replay, opening, reset. One reading for live and lost alike.
+"""What a connection is due: where it starts, replay, opening, reset.
 
+One reading for live and lost alike.
 Pure; the hub calls it under its lock. [protocol §2] "Where a connection starts".
 """
 
@@ -75,7 +76,7 @@ class Shelf:
 
     def afresh(self, reset: str = "") -> Start:
         """Without a cursor: at the first event handed to nobody; broadcasts from now on."""
-        waiting = self.mailbox.last > self.mark
+        waiting = self.mailbox.waits(self.mark)
         own = max(self.mark, self.mailbox.floor) if waiting else self.count
         return Start(Position(own, self.count, self.count), fold=True, reset=reset)
 

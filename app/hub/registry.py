@@ -117,7 +117,7 @@ class Registry:
         client = self.clients.get(client_id)
         if client is None:
             if len(self.clients) >= self.limits.clients:
-                self._make_room()
+                del self.clients[self._least_missed()]
             mailbox = Mailbox(self.limits.mailbox, self.count, self._new_message)
             client = self.clients[client_id] = Client(client_id, mailbox, now)
         return client
@@ -221,9 +221,14 @@ class Registry:
         self.count += 1
         return make_event(self.epoch, self.count, kind, generation, body, now)
 
-    def _make_room(self) -> None:
+    def check_room(self, client_id: str) -> None:
+        """Raises Overloaded where a new client could not join."""
+        if client_id not in self.clients and len(self.clients) >= self.limits.clients:
+            self._least_missed()
+
+    def _least_missed(self) -> str:
         """[protocol §1] the longest idle without connection, answer or unhanded event goes first."""
-        free = [c for c in self.clients.values() if c.idle and c.mailbox.last <= c.mark]
+        free = [c for c in self.clients.values() if c.idle and not c.mailbox.waits(c.mark)]
         if not free:
             raise Overloaded("Too many clients are known", retry_after=30)
-        del self.clients[min(free, key=lambda c: c.idle_since).id]
+        return min(free, key=lambda c: c.idle_since).id

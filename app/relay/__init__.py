@@ -1,1 +1,4 @@
-"""PULL: reads a model's answer and hands each piece on. Knows no Flask and no hub: it is handed `publish`."""
+"""PULL: reads a model's answer and hands each piece on.
+
+Knows no Flask and no hub: it is handed `publish`.
+"""

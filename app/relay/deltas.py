@@ -1,7 +1,7 @@
 """One payload of an upstream's stream to what it says: text, a reason to end, usage, an error.
 
 Pure. Speaks OpenAI's `chat.completion.chunk` and what its many imitators make of it; every oddity met in the
-field has a row in tests/test_deltas.py.
+field has a row in tests/relay/test_deltas.py.
 """
 
 from __future__ import annotations

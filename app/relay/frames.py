@@ -64,9 +64,13 @@ class Frames:
             return
         for event in (*whole.split(b"\n\n")[:-1], bytes(self._rest[len(whole) :])):
             if len(event) - event.endswith(b"\n") > self._max:
-                raise UpstreamError("too_large", f"The upstream sent an event of more than {self._max} bytes")
+                raise UpstreamError(
+                    "too_large", f"The upstream sent an event of more than {self._max} bytes", retryable=False
+                )
             if event.count(b"\n") + (not event.endswith(b"\n")) > MAX_LINES:
-                raise UpstreamError("too_large", f"The upstream sent an event of more than {MAX_LINES} lines")
+                raise UpstreamError(
+                    "too_large", f"The upstream sent an event of more than {MAX_LINES} lines", retryable=False
+                )
 
     def _one_line_end(self, data: bytes) -> bytes:
         """[spec] CR LF, CR and LF each end a line. A CR is taken for an end at once and an LF right after
@@ -86,6 +90,10 @@ class Frames:
         if self._rest.startswith(_BOM):
             del self._rest[: len(_BOM)]
         return True
+
+
+def _too_large(bound: str) -> UpstreamError:
+    return UpstreamError("too_large", f"The upstream sent an event of more than {bound}", retryable=False)
 
 
 def _valid(events: bytes) -> bytes:

@@ -1,7 +1,8 @@
 """The running answers: each a thread that reads its upstream, a stranger to whatever browser listens.
 
 The verbs are `start`, `stop`, `get`, `interrupt`. Leaving, stopping and timing out are three things: that a
-browser leaves changes nothing here. `_lock` guards `_generations`, `_running`, `_ended`.
+browser leaves changes nothing here. `_lock` guards all that stands below it in
+`Relay.__init__`.
 """
 
 from __future__ import annotations
@@ -107,11 +108,8 @@ class Relay:
     def stop(self, generation_id: str) -> Generation:
         """Ends an answer and freezes its text; once it has ended, changes nothing. Raises NotFound."""
         generation = self.get(generation_id)
-        generation.begun.wait()
-        if generation.state == "refused":
-            return self.stop(generation_id)  # it never was; another of this id may be
         self._end([generation], "stopped")
-        return generation
+        return generation if generation.state != "refused" else self.get(generation_id)
 
     def count(self) -> int:
         """How many answers run."""
@@ -130,9 +128,12 @@ class Relay:
     def _end(self, generations: list[Generation], why: str) -> None:
         """Asks the workers to end, and ends what they don't: who is stuck in a look-up has said nothing."""
         for generation in generations:
+            generation.begun.wait()  # or its end would be told before its start
             generation.stop(why)
         deadline = time.monotonic() + STOP_PATIENCE
         for generation in generations:
+            if generation.state == "refused":
+                continue
             if not generation.ended.wait(max(0.0, deadline - time.monotonic())):
                 self._worker.stopped(generation)
 
@@ -164,16 +165,15 @@ class Relay:
         while True:
             with self._lock:
                 known = self._known(question)
-                busy = self._in_conversation(question.conversation_id)
-                interrupts = bool(busy) and not known and question.on_busy == "interrupt"
+                own = self._in_conversation(question.conversation_id)
+                busy = [g for g in own if g.question.client_id == question.client_id]  # another's are none
+                interrupts = bool(busy) and not (known or self._closed) and question.on_busy == "interrupt"
                 if not known and not interrupts:
                     self._check_room(question, busy)
                     self._generations[generation.id] = self._running[generation.id] = generation
             if not interrupts:
                 return known
-            for running in busy:
-                running.begun.wait()
-            self._end([running for running in busy if running.state != "refused"], "stopped")
+            self._end(busy, "stopped")
 
     # --- under the lock ----------------------------------------------------------------------------
 
@@ -225,7 +225,8 @@ class Relay:
         try:
             self._spawn(self._look)
         except BaseException:
-            self._watching = False
+            with self._lock:
+                self._watching = False
             raise
 
     def _look(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import logging
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -57,8 +56,6 @@ class Upstream:
         self._timeouts = (connect_timeout, read_timeout)
         self._max_event = max_event
         self._session = session or open_session()
-        # It logs every event and every line it doesn't know, the upstream's words and a key among them.
-        logging.getLogger("sseclient").setLevel(logging.WARNING)
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name} {self.model}>"
@@ -73,7 +70,7 @@ class Upstream:
             with contextlib.closing(self._post(body, line)) as response:
                 self._check(response, line)
                 for event in sseclient.SSEClient(self._whole(response, line, on_bytes)).events():
-                    yield from self._parsed(event.data)
+                    yield from parse(event.data)
         except _BROKEN as error:
             raise self._translated(error, line) from error
         finally:
@@ -112,23 +109,20 @@ class Upstream:
             on_bytes()
             whole = frames.feed(data)
             if whole:
-                yield whole
+                yield self._scrubbed(whole)
         line.check()  # where the end of the connection is the end of the body, a cut looks like one
         last = frames.end()
+        if frames.truncated:
+            raise UpstreamError("cut", f"The upstream {self.name} broke off in the middle of an event")
         if last:
             yield last
-
-    def _parsed(self, payload: str) -> list[Said]:
-        with contextlib.suppress(UpstreamError):
-            return parse(payload)
-        return parse(self._scrubbed(payload))  # the same error; the key is out before its text is cut
 
     def _check(self, response: requests.Response, line: Line) -> None:
         status = response.status_code
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if status == 200 and kind == "text/event-stream":
             return
-        said = self._scrubbed(_error_text(response))[:MESSAGE]
+        said = _error_text(self._scrubbed(_some_of(response)))[:MESSAGE]
         line.check()
         if status == 200:
             message = f"The upstream {self.name} sent {kind or 'no type'} instead of an event stream: {said}"
@@ -153,16 +147,20 @@ class Upstream:
             return UpstreamError("connect", f"The upstream {self.name} could not be reached: {_cause(error)}")
         return UpstreamError("cut", f"The upstream {self.name} broke off: {type(error).__name__}")
 
-    def _scrubbed(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+    def _scrubbed(self, data: bytes) -> bytes:
+        """Without the key, which some repeat in their errors: it must not get into a page or a log."""
+        return data.replace(self._key.encode(), b"***") if self._key else data
 
 
-def _error_text(response: requests.Response) -> str:
-    """The message in an error's body, JSON or not, in one line; what came of it where it broke off."""
+def _some_of(response: requests.Response) -> bytes:
     try:
-        body = response.raw.read(ERROR_BYTES, decode_content=True)
-    except _BROKEN:
-        return "(its text broke off)"
+        return bytes(response.raw.read(ERROR_BYTES, decode_content=True))
+    except _BROKEN:  # a refusal whose words broke off is still a refusal
+        return b""
+
+
+def _error_text(body: bytes) -> str:
+    """The message in an error's body, JSON or not, in one line."""
     try:
         parsed = orjson.loads(body)
         error = parsed.get("error", parsed)

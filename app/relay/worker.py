@@ -128,8 +128,9 @@ class Worker:
                     elif isinstance(item, Usage):
                         generation.usage, told = item.data, bool(reason)
                     else:
+                        if not reason:  # said again it must not put the end off
+                            clocks.finish(self.clock())
                         reason, told = reason or item.reason or "stop", not item.reason
-                        clocks.finish(self.clock())
                     if told:  # usage after the reason, or `[DONE]`: nothing more is to come
                         break
         except UpstreamError as error:

@@ -1,1 +1,4 @@
-"""EDGE: HTTP in, HTTP out. The only place, with the command line, that knows Flask."""
+"""EDGE: HTTP in, HTTP out.
+
+The only place, with the command line, that knows Flask.
+"""

@@ -18,6 +18,8 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 @bp.before_request
 def check_token() -> None:
     """Before anything is read: 403 where no token is configured, 401 without the right one."""
+    if request.method == "OPTIONS":  # a preflight never has one
+        return
     token = parts().settings.admin_token.get_secret_value()
     if not token:
         raise Forbidden("/admin is closed: set ADMIN_TOKEN to open it", code="admin_closed")

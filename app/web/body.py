@@ -13,26 +13,30 @@ from typing import Any, TypeVar
 
 from flask import Request
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import HTTPException
 
-from app.errors import Invalid, NotJSON, Unsupported
+from app.errors import Invalid, NotJSON, TooLarge, Unsupported
 from app.hub.events import CLIENT_ID
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
 MAX_DEPTH = 100
 _LEAST, _MOST = -(2**63), 2**64 - 1
-_TOKENS = re.compile(rb'"((?:[^"\\]|\\.)*)"|([\[{])|([\]}])', re.DOTALL)
+# The last quote may lack: starting over at each one before it would be quadratic.
+_TOKENS = re.compile(rb'"((?:[^"\\]+|\\.)*)"?|([\[{])|([\]}])', re.DOTALL)
+# The digits of the longest integer that can fit, and its sign.
+_DIGITS = 20
 
 
 def read(request: Request, shape: type[Shape]) -> Shape:
-    """The body as `shape`. Raises Unsupported, TooLarge (by Flask), NotJSON, Invalid with its field."""
+    """The body as `shape`. Raises Unsupported, TooLarge, NotJSON, Invalid with its field."""
     if request.mimetype != "application/json":
         raise Unsupported("Send the body as Content-Type: application/json")
-    body = _parse(request.get_data())
+    body = _parse(_bytes(request))
     if not isinstance(body, dict):
         raise Invalid("The body is an object, like {…}")
     for name, value in body.items():
-        _check(value, _printable(name))
+        _check([name, value], _printable(name))
     try:
         return shape.model_validate(body)
     except ValidationError as error:
@@ -59,18 +63,35 @@ def choice(value: str | None, allowed: dict[str, bool], field: str, default: boo
     return allowed[value]
 
 
+def _bytes(request: Request) -> bytes:
+    try:
+        raw = request.get_data()
+    except HTTPException:
+        raise
+    except Exception as error:  # each server has its own for chunks that are none
+        raise NotJSON("The body broke off, or its chunks are malformed") from error
+    if request.content_length is None and len(raw) == request.max_content_length:
+        # A chunked one is cut there without a word.
+        raise TooLarge(f"The body is larger than {len(raw)} bytes")
+    return raw
+
+
 def _parse(raw: bytes) -> Any:
     field = _too_deep(raw)
     if field is not None:
         raise Invalid(f"Nested more than {MAX_DEPTH} deep", code="too_deep", field=field)
     try:
-        return json.loads(raw, parse_constant=_no_number)
+        # Decoded here: left to itself it would take UTF-16 too, whose strings _TOKENS can't tell.
+        return json.loads(raw.decode(), parse_constant=_no_number, parse_int=_integer)
     except UnicodeDecodeError:
         raise NotJSON("The body is not UTF-8") from None
     except json.JSONDecodeError as error:
         raise NotJSON(f"Not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except ValueError:  # an integer too long for Python to read
-        raise Invalid("A number is beyond 64 bits") from None
+
+
+def _integer(digits: str) -> float:
+    """What is too long to fit is not read: each digit would cost more than the one before."""
+    return int(digits) if len(digits) <= _DIGITS else math.inf
 
 
 def _no_number(name: str) -> None:
@@ -82,7 +103,8 @@ def _too_deep(raw: bytes) -> str | None:
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return None
     depth, field = 0, b""
-    for text, opens, closes in _TOKENS.findall(raw):
+    for token in _TOKENS.finditer(raw):
+        text, opens, closes = token.groups()
         depth += bool(opens) - bool(closes)
         if depth > MAX_DEPTH:
             return _printable(field.decode("utf-8", "replace"))

@@ -1,4 +1,7 @@
-"""The blueprint `chat`: ask, stop, look at an answer; a client's own conversations. docs/protocol.md §3."""
+"""The blueprint `chat`: ask, stop, look at an answer; a client's own conversations.
+
+The contract is docs/protocol.md §3.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, request
 
+from app.chat.conversations import Conversations
 from app.chat.fit import fit
 from app.chat.prompt import fill
 from app.errors import Invalid, NotFound
@@ -18,16 +22,19 @@ from app.web.parts import Parts, parts
 
 bp = Blueprint("chat", __name__)
 
+# Of how an answer ended this much is stored with it.
+_KEPT = ("reason", "code", "message", "retryable", "usage", "timing", "model")
+# Of a stored message a model is told this much; how an answer ended is none of its business.
+_TOLD = ("role", "content", "name", "tool_calls", "tool_call_id")
+
 
 @bp.post("/chat")
 def ask() -> tuple[dict[str, Any], int]:
     """Starts an answer: 201, or 200 with the same one where the same id asks the same again."""
     asked = body.read(request, shapes.Chat)
     part = parts()
-    said = _said(asked)
+    said = _said(asked, part.settings.message_bytes)
     _check_options(asked, part)
-    if asked.conversation_id:
-        _check_conversation(asked, part)
     question = Question(
         generation_id=asked.generation_id or str(uuid.uuid4()),
         client_id=asked.client_id,
@@ -48,7 +55,7 @@ def ask() -> tuple[dict[str, Any], int]:
 @bp.post("/chat/<generation_id>/stop")
 def stop(generation_id: str) -> dict[str, Any]:
     """Ends an answer and freezes its text; idempotent. Whatever the body is, a stop is a stop."""
-    generation = parts().relay.stop(generation_id)
+    generation = parts().relay.stop(body.client_id(generation_id, "generationId"))
     return {"generationId": generation.id, "state": generation.state, "seq": generation.seq}
 
 
@@ -56,15 +63,14 @@ def stop(generation_id: str) -> dict[str, Any]:
 def look(generation_id: str) -> dict[str, Any]:
     """An answer as it stands: its text, and the `lastEventId` to connect from, taken at one instant."""
     part = parts()
-    generation = part.relay.get(generation_id)
-    client_id = request.args.get("clientId")
-    if client_id is not None and client_id != generation.question.client_id:
+    generation = part.relay.get(body.client_id(generation_id, "generationId"))
+    if "clientId" in request.args and _asker() != generation.question.client_id:
         raise NotFound("No such answer of this client", field="generationId")
     return _view(part, generation)
 
 
 @bp.get("/conversations")
-def conversations() -> dict[str, Any]:
+def list_conversations() -> dict[str, Any]:
     """`{conversations: [{id, title, created, updated, messages}]}`, the most recent first."""
     return {"conversations": parts().conversations.list(_asker())}
 
@@ -73,6 +79,7 @@ def conversations() -> dict[str, Any]:
 def conversation(conversation_id: str) -> dict[str, Any]:
     """`{id, created, updated, messages, generations}`; `generations` are those that run."""
     part = parts()
+    body.client_id(conversation_id, "conversationId")
     running = part.relay.running(conversation_id)  # first: what ends meanwhile is then among the messages
     whole = part.conversations.get(conversation_id, _asker())
     stored = {message.get("generationId") for message in whole["messages"]}
@@ -82,29 +89,31 @@ def conversation(conversation_id: str) -> dict[str, Any]:
 @bp.delete("/conversations/<conversation_id>")
 def delete_conversation(conversation_id: str) -> Response:
     """204; 404 where it is not the client's."""
-    parts().conversations.delete(conversation_id, _asker())
+    parts().conversations.delete(body.client_id(conversation_id, "conversationId"), _asker())
     return Response(status=204)
 
 
-def keep(part_conversations: Any, generation: Generation) -> None:
+def keep(conversations: Conversations, generation: Generation) -> None:
     """Stores an answer that has ended, also a part of one: what people have read stays."""
     data = generation.message.data()
-    if generation.state == "error" and not generation.seq:
-        return  # nothing was said; the page offers to ask again
-    end = {k: v for k, v in generation.end.items() if k in ("reason", "code", "retryable")}
+    if not generation.size:
+        return  # nothing was said, and some upstreams refuse an empty answer among what they are told
+    end = {name: generation.end[name] for name in _KEPT if name in generation.end}
     message = {"role": "assistant", **data, "generationId": generation.id, "state": generation.state, **end}
-    part_conversations.add(generation.question.conversation_id, message)
+    conversations.add(generation.question.conversation_id, message)
 
 
 def _asker() -> str:
     return body.client_id(request.args.get("clientId", ""))
 
 
-def _said(asked: shapes.Chat) -> list[dict[str, Any]]:
+def _said(asked: shapes.Chat, longest: int) -> list[dict[str, Any]]:
     """The messages that this request brings; at least one."""
     if asked.messages is not None:
-        return [m.model_dump(exclude_none=True) for m in asked.messages]
-    text = asked.message if asked.prompt is None else fill(asked.prompt, asked.params or {})
+        return [m.model_dump(exclude_unset=True) for m in asked.messages]
+    text = asked.message
+    if asked.prompt is not None:
+        text = fill(asked.prompt, {} if asked.params is None else asked.params, longest)
     return [{"role": "user", "content": text}]
 
 
@@ -116,28 +125,22 @@ def _check_options(asked: shapes.Chat, part: Parts) -> None:
         raise Invalid(f"No upstream is named {asked.upstream}", field="upstream")
 
 
-def _check_conversation(asked: shapes.Chat, part: Parts) -> None:
-    assert asked.conversation_id
-    part.conversations.check(asked.conversation_id, asked.client_id)
-
-
 def _prepare(
     part: Parts, asked: shapes.Chat, question: Question, said: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Stores what is asked and gives what the model is told: of the conversation what it can hold."""
+    part.hub.check_room(
+        question.client_id
+    )  # first: where there is none for another client, nothing is stored
     if not asked.conversation_id:
         part.conversations.create(question.conversation_id, question.client_id)
     anew = asked.messages is not None
     stored = part.conversations.ask(question.conversation_id, question.client_id, said, anew)
     told = [{k: v for k, v in m.items() if k in _TOLD} for m in stored]
     context = part.settings.upstream_context
-    longest = asked.options.get("max_tokens")
+    longest = asked.options.get("max_completion_tokens", asked.options.get("max_tokens"))
     answer = longest if isinstance(longest, int) and 0 < longest < context else context // 4
     return fit(told, context, answer)
-
-
-# Of a stored message a model is told this much; how an answer ended is none of its business.
-_TOLD = ("role", "content", "name", "tool_calls", "tool_call_id")
 
 
 def _fingerprint(asked: shapes.Chat) -> str:

@@ -6,12 +6,15 @@ server through it, or point its own name at it (DNS rebinding). Both show in hea
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
 
 from flask import Request
 
 from app.errors import Forbidden
 from app.settings import Settings, is_loopback
+
+# [RFC 9110 §7.2] a name or an address, perhaps a port. More, like user@ or a path, no browser sends.
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:/?#@,\s]+)(?::[0-9]*)?")
 
 
 def check(request: Request, settings: Settings) -> None:
@@ -22,7 +25,7 @@ def check(request: Request, settings: Settings) -> None:
     origin = request.headers.get("Origin")
     if origin in settings.cors_origins:
         return
-    if origin is not None and not (host and urlsplit(origin).netloc == host):
+    if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
         raise Forbidden("This Origin may not call here: name it in CORS_ORIGINS", code="foreign_origin")
     if request.headers.get("Sec-Fetch-Site") == "cross-site" and not _followed_a_link(request):
         raise Forbidden("Another site's page may not call here: name it in CORS_ORIGINS", code="cross_site")
@@ -31,15 +34,16 @@ def check(request: Request, settings: Settings) -> None:
 def _followed_a_link(request: Request) -> bool:
     """A person who came from another site's link to a page: that asks for nothing but to be shown it."""
     mode, destination = request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest")
-    return request.endpoint == "pages.index" and mode == "navigate" and destination == "document"
+    # No endpoint: nothing is there, or just beside it.
+    there = request.endpoint in ("pages.index", None) and request.method == "GET"
+    return there and mode == "navigate" and destination == "document"
 
 
 def _hostname(host: str) -> str:
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
+    match = _HOST.fullmatch(host)
+    return match[1].strip("[]").lower() if match else ""
 
 
 def _ours(name: str, settings: Settings) -> bool:
-    return is_loopback(name) or name in (settings.host.lower(), *(h.lower() for h in settings.allowed_hosts))
+    named = (settings.host, *settings.allowed_hosts)
+    return is_loopback(name) or (bool(name) and name in (n.strip("[]").lower() for n in named))

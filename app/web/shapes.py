@@ -1,11 +1,26 @@
-"""The bodies of the calls, as pydantic models: strict types, no unknown fields. docs/protocol.md §3."""
+"""The bodies of the calls, as pydantic models: strict types, no unknown fields.
+
+The contract is docs/protocol.md §3.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from app.hub.events import CLIENT_ID
@@ -34,10 +49,27 @@ def _name(value: str) -> str:
     return value
 
 
+def _one_of(kinds: str) -> WrapValidator:
+    """One sentence, and one field at fault, where pydantic would name each type it has tried."""
+
+    def check(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return validate(value)
+        except ValidationError:
+            raise ValueError(kinds) from None
+
+    return WrapValidator(check)
+
+
 Id = Annotated[str, AfterValidator(_id)]
 Uuid = Annotated[str, AfterValidator(_uuid)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_name)]
 Text = Annotated[str, StringConstraints(min_length=1)]
+# fail_fast: an error for each of half a million messages would take seconds to gather.
+Content = Annotated[
+    str | Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None, _one_of("text, or a list of parts")
+]
+Params = Annotated[dict[str, Any] | list[Any] | None, _one_of("an object, or a list")]
 
 
 class Body(BaseModel):
@@ -76,7 +108,7 @@ class Message(Body):
     model_config = ConfigDict(alias_generator=None)
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[dict[str, Any]] | None = None
+    content: Content = None
     name: Name | None = None
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: Name | None = None
@@ -87,9 +119,9 @@ class Chat(Body):
 
     client_id: Id
     message: Text | None = None
-    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)] | None = None
     prompt: Text | None = None
-    params: dict[str, Any] | list[Any] | None = None
+    params: Params = None
     generation_id: Uuid | None = None
     conversation_id: Id | None = None
     model: Name = ""
@@ -99,11 +131,16 @@ class Chat(Body):
     on_cut: Literal["keep", "restart"] = "keep"
     on_busy: Literal["reject", "interrupt"] = "reject"
 
+    @field_validator("params")
+    @classmethod
+    def _of_a_prompt(cls, value: Params, info: ValidationInfo) -> Params:
+        if value is not None and info.data.get("prompt") is None:
+            raise ValueError("these belong to a prompt")
+        return value
+
     @model_validator(mode="after")
     def _one_question(self) -> Chat:
         asked = [n for n in ("message", "messages", "prompt") if getattr(self, n) is not None]
         if len(asked) != 1:
             raise ValueError("one of message, messages and prompt is needed, and only one")
-        if self.params is not None and self.prompt is None:
-            raise ValueError("params belong to a prompt")
         return self

@@ -40,6 +40,7 @@ def create_connect() -> Response:
     if request.method == "HEAD":  # a probe: it listens to nothing, so nothing is registered
         return Response(headers=HEADERS)
     part = parts()
+    part.sweep.ensure()  # first: where no thread can be had, no stream takes a place
     try:
         opened = part.hub.open(
             client_id, cursor, close_on_done=close_on_done, beat_as_event=beat, named=bool(asked)
@@ -50,7 +51,6 @@ def create_connect() -> Response:
         return Response(part.hub.overloaded(client_id, error.retry_after or 10.0), headers=HEADERS)
     if opened is None:
         return Response(status=204)
-    part.sweep.ensure()
     version = request.environ.get("SERVER_PROTOCOL", "")
     sock = request.environ.get("gunicorn.socket")
     plain = version.startswith("HTTP/1") and not hasattr(sock, "getpeercert")
