@@ -466,20 +466,21 @@ def test_a_stop_during_a_look_up_ends_the_answer_though_the_look_up_goes_on(
     assert len(upstream.state()["requests"]) <= 1
 
 
-def test_a_stop_while_it_is_prepared_is_told_after_its_start(
-    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("end", "told"), [("stop", "done"), ("interrupt", "error")])
+def test_an_end_while_it_is_prepared_is_told_after_its_start(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, end: str, told: str
 ) -> None:
     monkeypatch.setattr(module, "STOP_PATIENCE", 0.05)
     house, prepare = House(upstream.url), Held()
     asking = Beside(house.relay.start, make_question(), prepare)
     assert prepare.called.wait(5)
-    stopping = Beside(house.relay.stop, "g")
-    stopping.join(0.2)
+    ending = Beside(house.relay.interrupt) if end == "interrupt" else Beside(house.relay.stop, "g")
+    ending.join(0.2)
     prepare.go.set()
     asking.result()
-    stopping.result()
+    ending.result()
     idle(house)
-    assert house.said.kinds() == ["started", "done"]
+    assert house.said.kinds() == ["started", told]
 
 
 def test_who_interrupts_an_answer_that_then_can_not_be_prepared_hears_nothing_of_it(

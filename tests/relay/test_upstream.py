@@ -362,6 +362,20 @@ def test_a_certificate_that_nobody_vouches_for_is_said_to_be_that(certificate: P
     assert "certificate" in error.message
 
 
+@pytest.mark.parametrize("by_reset", [False, True], ids=["closed", "reset"])
+def test_a_handshake_that_breaks_off_is_worth_a_retry(by_reset: bool) -> None:
+    """As of a proxy that restarts: no fault of its certificate, which was not even seen."""
+    with Puppet() as puppet:
+        call = Beside(failure, puppet.url.replace("http:", "https:"))
+        with puppet.accept() as plain:
+            assert plain.recv(1)
+            if by_reset:
+                reset(plain)
+        error = call.result()
+    assert error.retryable
+    assert "certificate" not in error.message
+
+
 def test_an_event_beyond_the_bound_ends_the_call(upstream: ScriptedUpstream) -> None:
     upstream.script({"steps": [{"delta": "a"}, {"delta": "x" * 100_000}, {"hang": 60}]})
     error = failure(upstream.url, max_event=10_000)

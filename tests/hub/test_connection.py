@@ -1,0 +1,332 @@
+"""One stream: how it ends, what a reader that fell behind is told, what counts as handed."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import pytest
+
+from app.hub.connection import ENDINGS, UNCONFIRMED, Connection, Write
+from app.hub.mailbox import Retention
+from app.hub.reading import Position
+from tests.hub.kit import HEARTBEAT, Desk, read, types
+
+KEEP_THREE = Retention(events=3, bytes=1 << 20, age=600.0)
+PATIENCE = 2 * HEARTBEAT
+
+
+@pytest.fixture
+def desk() -> Desk:
+    desk = Desk()
+    desk.meet()
+    return desk
+
+
+def written(*numbers: int, size: int = 100, every: float = 1.0) -> Connection:
+    """A stream that was written `size` bytes `every` second, after which its reader stood at each number."""
+    connection = Connection("id", "c")
+    for n, number in enumerate(numbers):
+        connection.position = Position(number, number)
+        connection.wrote(size, now=n * every)
+    return connection
+
+
+def waiting(desk: Desk) -> list[Any]:
+    """What the next page without a cursor is given."""
+    tab = desk.tab()
+    return [said.what for said in tab.head[1:] + tab.take()]
+
+
+# --- how a stream ends ---
+
+
+def test_a_stream_has_one_end() -> None:
+    connection = Connection("id", "c")
+    assert connection.end("closed")
+    assert not connection.end("gone")
+    assert connection.ending == "closed"
+
+
+def test_every_way_to_end_says_whether_to_come_back() -> None:
+    assert {name: tuple(ending) for name, ending in ENDINGS.items() if ending.said} == {
+        "closed": (True, False),
+        "shutdown": (True, True),
+    }
+
+
+@pytest.mark.parametrize(("reason", "reconnect"), [("closed", False), ("shutdown", True)])
+def test_an_end_that_is_said_is_said_once_and_is_the_last_word(reason: str, reconnect: bool) -> None:
+    connection = Connection("id", "c")
+    connection.end(reason)
+    assert not connection.over
+    farewell = connection.farewell(b"retry: 7\n\n")
+    assert connection.over
+    assert farewell.startswith(b"retry: 7\n\n") is reconnect
+    (said,) = read(farewell)
+    assert (said.type, said.id) == ("closing", None)
+    assert said.body == {"type": "closing", "clientId": "c", "reason": reason, "reconnect": reconnect}
+
+
+@pytest.mark.parametrize("reason", ["done", "gone"])
+def test_the_other_ends_are_not_said(reason: str) -> None:
+    connection = Connection("id", "c")
+    connection.end(reason)
+    assert connection.farewell(b"retry: 7\n\n") == b""
+    assert connection.over
+
+
+def test_nothing_is_written_to_a_peer_that_is_gone() -> None:
+    connection = Connection("id", "c")
+    connection.end("gone")
+    assert connection.over
+
+
+def test_a_stream_tells_its_state() -> None:
+    connection = written(7)
+    assert repr(connection) == "<Connection id of c: open, at 7>"
+    connection.end("done")
+    assert repr(connection) == "<Connection id of c: done, at 7>"
+
+
+# --- a reader that falls behind ---
+
+
+def test_a_reader_that_lags_gets_all_it_missed_in_one_write(desk: Desk) -> None:
+    tab = desk.tab()
+    said = [desk.send(n) for n in range(20)]
+    assert [event.number for event in tab.take()] == said
+    assert tab.take() == []
+
+
+def test_a_reader_too_far_behind_is_told_so_and_goes_on_as_one_that_comes_anew() -> None:
+    desk = Desk(mailbox=KEEP_THREE)
+    tab = desk.tab()
+    for n in range(5):
+        desk.send(n)
+    events = tab.take()
+    assert types(events) == ["reset", "message", "message", "message"]
+    assert events[0].body["reason"] == "trimmed"
+    assert events[0].id is None
+    assert [event.what for event in events[1:]] == [2, 3, 4]
+    desk.send(5)
+    assert types(tab.take()) == ["message"]
+
+
+def test_a_reader_that_missed_only_deltas_gets_their_text_and_no_reset() -> None:
+    desk = Desk(mailbox=KEEP_THREE)
+    tab = desk.tab()
+    desk.start()
+    tab.take()
+    desk.delta("Hel")
+    desk.send(1)
+    desk.send(2)
+    place = desk.delta("lo")
+    events = tab.take()
+    assert types(events) == ["message", "message", "snapshot"]
+    assert events[-1].number == place
+    assert tab.text == "Hello"
+    desk.delta("!")
+    tab.take()
+    assert tab.text == "Hello!"
+
+
+def test_a_reader_that_missed_broadcasts_is_told_so() -> None:
+    desk = Desk(news=KEEP_THREE)
+    tab = desk.tab()
+    for n in range(5):
+        desk.tell(n)
+    assert types(tab.take()) == ["reset"]
+    desk.tell(5)
+    assert [said.what for said in tab.take()] == [5]
+
+
+# --- what counts as handed: by acknowledged bytes ---
+
+
+@pytest.mark.parametrize(
+    ("acknowledged", "handed"), [(0, 0), (99, 0), (100, 1), (199, 1), (200, 2), (300, 3), (9_999, 3)]
+)
+def test_handed_is_what_was_acknowledged_to_its_last_byte(acknowledged: int, handed: int) -> None:
+    connection = written(1, 2, 3)
+    connection.end("gone")
+    assert connection.settle(acknowledged, now=0.0) == handed
+
+
+def test_what_was_not_acknowledged_waits_for_the_next_page(desk: Desk) -> None:
+    tab = desk.tab()
+    sizes = []
+    for n in (1, 2, 3):
+        desk.send(n)
+        tab.take()
+        sizes.append(tab.size)
+    tab.leave(acknowledged=sizes[1] - 1)
+    assert waiting(desk) == [2, 3]
+
+
+def test_an_event_of_which_the_kernel_never_got_the_whole_is_not_handed(desk: Desk) -> None:
+    tab = desk.tab()
+    desk.send(1)
+    tab.take(written=False)
+    tab.leave(acknowledged=tab.size - 1)
+    assert waiting(desk) == [1]
+
+
+def test_a_close_hands_nothing_over_that_the_peer_did_not_acknowledge(desk: Desk) -> None:
+    """Somebody closes the streams of a client whose network is dead: nothing of it was read."""
+    tab = desk.tab()
+    head = tab.size
+    desk.send(1)
+    tab.take()
+    assert desk.hub.close("c") == 1
+    tab.leave(acknowledged=head)
+    assert waiting(desk) == [1]
+
+
+def test_an_end_that_never_got_out_hands_nothing_over_that_was_not_acknowledged(desk: Desk) -> None:
+    tab = desk.tab(close_on_done=True)
+    head = tab.size
+    desk.send(1)
+    tab.take()
+    desk.answer("Hello")
+    tab.take(written=False)
+    tab.leave(acknowledged=head)
+    assert waiting(desk)[0] == 1
+
+
+def test_who_was_written_a_good_end_was_handed_all_of_it(desk: Desk) -> None:
+    tab = desk.tab(close_on_done=True)
+    desk.answer("Hello")
+    tab.take()
+    tab.leave(acknowledged=0)
+    assert waiting(desk) == []
+
+
+def test_acknowledged_writes_are_forgotten(desk: Desk) -> None:
+    connection = written(1, 2, 3)
+    connection.confirm(250)
+    assert (connection.handed, connection.written, len(connection.writes)) == (2, 3, 1)
+    connection.confirm(250)
+    connection.confirm(300)
+    assert (connection.handed, connection.written, len(connection.writes)) == (3, 3, 0)
+
+
+# --- what counts as handed: by time ---
+
+
+def test_without_a_socket_what_was_written_in_the_last_two_heartbeats_was_not_handed() -> None:
+    connection = written(1, 2, 3, every=10.0)
+    connection.end("gone")
+    assert connection.settle(None, now=45.0) == 2
+
+
+def test_without_a_socket_a_cut_brings_the_last_events_to_the_next_page(desk: Desk) -> None:
+    tab = desk.tab()
+    for n in (1, 2, 3):
+        desk.send(n)
+        tab.take()
+        desk.clock.advance(HEARTBEAT)
+    tab.leave(acknowledged=None)
+    assert waiting(desk) == [2, 3]
+
+
+def test_without_a_socket_a_clean_end_means_that_all_was_handed(desk: Desk) -> None:
+    tab = desk.tab()
+    desk.send(1)
+    tab.take()
+    desk.hub.close("c")
+    tab.take()
+    tab.leave(acknowledged=None)
+    assert waiting(desk) == []
+
+
+def test_without_a_socket_the_memory_of_writes_is_bounded_by_time() -> None:
+    """Behind a Unix socket or TLS nobody ever confirms: half an hour of tokens must not pile up."""
+    desk = Desk()
+    outlet = _outlet_without_a_socket(desk)
+    for _ in range(20 * UNCONFIRMED):
+        desk.send("x")
+        next(outlet)
+        desk.clock.advance(1.0)
+    assert len(outlet._connection.writes) <= 2 * UNCONFIRMED
+
+
+def _outlet_without_a_socket(desk: Desk) -> Any:
+    from app.hub.outlets import GeneratorOutlet, Peer
+
+    opened = desk.hub.open("c")
+    assert opened
+    outlet = GeneratorOutlet(*opened, desk.hub.take, desk.hub.leave, Peer(None), True, desk.clock)
+    next(outlet)
+    return outlet
+
+
+# --- the mark of a mailbox ---
+
+
+def test_who_brings_a_cursor_that_is_honoured_has_been_handed_all_before_it(desk: Desk) -> None:
+    desk.send(1)
+    at = desk.send(2)
+    desk.send(3)
+    desk.tab(desk.cursor(at)).leave(acknowledged=0)
+    assert waiting(desk) == [3]
+
+
+def test_who_brings_a_cursor_that_is_not_honoured_has_not(desk: Desk) -> None:
+    desk.send(1)
+    desk.tab("nonsense").leave(acknowledged=0)
+    assert waiting(desk) == [1]
+
+
+def test_while_a_stream_is_open_what_it_was_written_is_not_given_to_another(desk: Desk) -> None:
+    tab = desk.tab()
+    desk.send(1)
+    assert waiting(desk) == [1]
+    tab.take()
+    assert waiting(desk) == []
+
+
+def test_of_several_streams_the_one_that_was_handed_most_moves_the_mark(desk: Desk) -> None:
+    ahead, behind = desk.tab(), desk.tab()
+    desk.send(1)
+    behind.take()
+    desk.send(2)
+    ahead.take()
+    ahead.leave(acknowledged=ahead.size)
+    behind.leave(acknowledged=0)
+    assert waiting(desk) == []
+
+
+def test_only_a_whole_opening_moves_the_mark(desk: Desk) -> None:
+    desk.send(1)
+    desk.start()
+    desk.delta("Hello")
+    cut = desk.tab()
+    cut.leave(acknowledged=cut.size - 1)
+    whole = desk.tab()
+    assert types(whole.head) == ["connected", "message", "started", "snapshot"]
+    whole.leave(acknowledged=whole.size)
+    assert types(desk.tab().head) == ["connected", "snapshot"]
+
+
+def test_the_mark_can_be_asked_for_while_an_outlet_confirms_its_last_write() -> None:
+    """Another thread reads the mark under the hub's lock; the outlet confirms without it."""
+    connection = written(1, 2)
+    connection.writes = _ConfirmedMeanwhile(connection)
+    assert connection.written == 2
+
+
+class _ConfirmedMeanwhile(deque[Write]):
+    """Writes that are all confirmed by another thread right after somebody looked whether there are any."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection.writes)
+        self._connection = connection
+
+    def __bool__(self) -> bool:
+        there_are = len(self) > 0
+        if there_are:
+            number = self[-1].number
+            self.clear()
+            self._connection.handed = number
+        return there_are
