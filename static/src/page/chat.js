@@ -1,0 +1,164 @@
+/**
+ * What the reader can do: ask, ask again, stop, begin anew. Nothing typed is lost, and no question is put twice.
+ * Touches no DOM; the network, the storage and the clock are handed in. Used by main.js.
+ */
+
+import * as actions from './actions.js';
+import { findAnswer, runningAnswers } from './state.js';
+import { newUUID } from './storage.js';
+import { createStore } from './store.js';
+import { createSync, onlyFailedCalls, orMissing } from './sync.js';
+
+/**
+ * openSource(options): newEventSource or the like. onChange(state) after every change; onAccepted(text) when a
+ * question has reached the server; onTrouble(key) for what has no place in the state, a key of the texts.
+ */
+export function createChat({ api, clientId, storage, openSource, onChange, onAccepted, onTrouble, now = Date.now }) {
+  const store = createStore({ onChange: changed, now });
+  const sync = createSync({
+    store, api, clientId, storage, openSource, findUnsent, onGone: () => onTrouble('chat.gone'),
+  });
+  const { act } = store;
+  const bodies = new Map(); // generationId → the body of its POST: sent again it has to be the same
+  const stops = new Set(); // generationIds to stop as soon as the server knows them
+
+  function changed(state) {
+    const isNews = !state.loading && storage.get('conversation') !== state.conversationId;
+    if (isNews) storage.set('conversation', state.conversationId);
+    onChange(state);
+    void sync.attend();
+  }
+
+  /** The page was left between a POST and its reply. Gives the conversation if it arrived, else shows it unsent. */
+  async function findUnsent() {
+    const unsent = storage.getJSON('unsent');
+    if (!unsent?.body || store.state.turns.length) return '';
+    const { generationId, content, body } = unsent;
+    const answer = await orMissing(api.answer(generationId));
+    if (!answer) {
+      bodies.set(generationId, body);
+      act(actions.asked, { generationId, content });
+      act(actions.refused, { generationId, problem: { status: 0, code: 'network', detail: '' } });
+      return '';
+    }
+    arrived(generationId, content);
+    return answer.conversationId;
+  }
+
+  function arrived(generationId, content) {
+    forget(generationId);
+    onAccepted(content);
+  }
+
+  function forget(generationId) {
+    bodies.delete(generationId);
+    if (storage.getJSON('unsent')?.generationId === generationId) storage.setJSON('unsent', null, { tabOnly: true });
+  }
+
+  /** A new question. `again`: whose place it takes; `messages`: what is told, where that is not the question alone. */
+  function ask(content, { again = '', messages = null } = {}) {
+    const generationId = newUUID();
+    act(actions.asked, { generationId, content, again });
+    const { conversationId } = store.state;
+    // A conversation that the server has lost is told again, from what is on the screen.
+    const told = messages ?? (conversationId ? [] : actions.history(store.state, generationId));
+    const question = messages || told.length > 1 ? { messages: told } : { message: content };
+    void post(generationId, content, conversationId ? { conversationId, ...question } : question);
+    sync.reconnect(); // who asks wants to read: a stream that was given up, or waits, is needed now
+  }
+
+  async function post(generationId, content, body) {
+    bodies.set(generationId, body);
+    storage.setJSON('unsent', { generationId, content, body }, { tabOnly: true });
+    storage.setJSON('since', { [generationId]: now() });
+    try {
+      act(actions.accepted, { generationId, ...(await api.ask({ ...body, generationId })) });
+    } catch (error) {
+      onlyFailedCalls(error);
+      const { status, code, detail } = error;
+      act(actions.refused, { generationId, problem: { status, code, detail } });
+      if (!findAnswer(store.state, generationId)) {
+        stops.delete(generationId);
+        return;
+      }
+    }
+    arrived(generationId, content);
+    if (stops.delete(generationId)) await stopOne(generationId);
+  }
+
+  async function stopOne(generationId) {
+    try {
+      await api.stop(generationId);
+    } catch {
+      act(actions.stopping, { generationId, stopping: false });
+      onTrouble('stop.failed');
+    }
+  }
+
+  function unsentLike(content) {
+    const last = store.state.turns.findLast((turn) => turn.kind === 'question');
+    return last?.sending === 'failed' && last.content === content ? last : null;
+  }
+
+  const questionOf = (generationId) => store.state.turns.find((turn) => turn.key === `${generationId}?`);
+
+  const chat = {
+    start: () => sync.open(),
+
+    /** Sends a question. Gives '' or why not, a key of the texts. The same text as one not sent is sent again. */
+    send(text) {
+      const content = text.trim();
+      if (store.state.loading) return 'ask.loading';
+      if (runningAnswers(store.state).length) return 'ask.wait';
+      const unsent = unsentLike(content);
+      if (unsent) chat.sendAgain(unsent.generationId);
+      else ask(content);
+      return '';
+    },
+
+    /** The same POST with the same id, unless the server has said that this one can never work. */
+    sendAgain(generationId) {
+      const { content, problem } = questionOf(generationId);
+      const body = bodies.get(generationId);
+      if (!body || problem.status === 404 || problem.status === 409) {
+        forget(generationId);
+        ask(content, { again: generationId });
+        return;
+      }
+      act(actions.asked, { generationId, content, again: generationId });
+      void post(generationId, content, body);
+    },
+
+    /** Gives up a question that was not sent. */
+    discard(generationId) {
+      forget(generationId);
+      act(actions.discarded, { generationId });
+    },
+
+    /** Asks for an answer once more, in the place of the one that failed. */
+    retry(generationId) {
+      const question = questionOf(generationId);
+      if (!question || runningAnswers(store.state).length) return;
+      ask(question.content, { again: generationId, messages: actions.history(store.state, generationId) });
+    },
+
+    stop() {
+      for (const { generationId, stopping } of runningAnswers(store.state)) {
+        if (stopping) continue;
+        act(actions.stopping, { generationId });
+        if (questionOf(generationId)?.sending === 'sending') stops.add(generationId);
+        else void stopOne(generationId);
+      }
+    },
+
+    /** Leaves the conversation; what runs in it goes on, on the server and in other tabs. */
+    newChat: () => act(actions.left),
+
+    dismiss: (key) => act(actions.dismissed, { key }),
+
+    reconnect: () => sync.reconnect(),
+
+    answer: (generationId) => findAnswer(store.state, generationId),
+  };
+  return chat;
+}

@@ -1,0 +1,144 @@
+/**
+ * Keeps the state in step with the server: loads what there is, listens from there on, asks for what was missed.
+ * Touches no DOM; the calls, the stream and the storage are handed in. Used by chat.js.
+ */
+
+import { CLOSED, wait } from '../client/index.js';
+import * as actions from './actions.js';
+import { CallFailed } from './api.js';
+import { hasNeeds, needing, receive } from './state.js';
+
+const AGAIN = 3_000; // ms until a question to the server that failed is put once more
+
+/**
+ * openSource(options): newEventSource or the like. `findUnsent`: resolves to the conversation that a question whose
+ * reply was never seen has gone to, or ''. onGone(): the conversation this browser remembers is no more.
+ */
+export function createSync({ store, api, clientId, storage, openSource, findUnsent, onGone }) {
+  const { act, become } = store;
+  let source = null;
+  let isAsking = false; // one round of questions at a time
+  let failures = 0;
+  let timer = 0; // of the next attempt to load, or of the next round
+
+  /** Loads what there is, then opens the stream where the loaded text ends; `resume` false: where the server thinks. */
+  async function open({ resume = true } = {}) {
+    clearTimeout(timer);
+    act(actions.linked, { status: { state: 'connecting', retryInMs: null } });
+    try {
+      const cursor = await load();
+      failures = 0;
+      listen(resume ? cursor : '');
+    } catch (error) {
+      onlyFailedCalls(error);
+      const retryInMs = wait({ failures: failures++ });
+      act(actions.linked, { status: { state: 'waiting', retryInMs } });
+      timer = setTimeout(() => open({ resume }), retryInMs);
+    }
+  }
+
+  async function load() {
+    isAsking = true;
+    try {
+      const id = (await findUnsent()) || storage.get('conversation');
+      if (id) await loadConversation(id);
+      act(actions.ready);
+      return await settle();
+    } finally {
+      isAsking = false;
+    }
+  }
+
+  async function loadConversation(id) {
+    const conversation = await orMissing(api.conversation(id));
+    if (conversation) act(actions.loaded, { conversation, since: storage.getJSON('since') ?? {} });
+    else if (store.state.turns.length) act(actions.missing, { conversation: true });
+    else onGone();
+  }
+
+  async function loadAnswer(generationId) {
+    const answer = await orMissing(api.answer(generationId));
+    if (answer) act(actions.answered, { answer: { ...answer, generationId } });
+    else act(actions.missing, { generationId });
+    return answer?.lastEventId ?? '';
+  }
+
+  /** Asks until nothing is open. Gives the first cursor met: later texts are newer than it, `seq` says by how much. */
+  async function settle() {
+    let cursor = '';
+    while (hasNeeds(store.state)) {
+      const { conversationId, needs } = store.state;
+      act(actions.taken);
+      if (needs.conversation && conversationId) await loadConversation(conversationId);
+      for (const id of needs.answers) {
+        const after = await loadAnswer(id);
+        cursor ||= after;
+      }
+    }
+    return cursor;
+  }
+
+  function listen(lastEventId) {
+    source?.close();
+    source = openSource({
+      url: api.streamURL, clientId, lastEventId, closeOnDone: false, onMessage: hear,
+      onError: ({ fatal, status }) => { if (fatal) closed(`http_${status}`); },
+      // `asked` is this page's own doing, and of `fatal` onError knows more.
+      onStatus: (status) => { if (!['asked', 'fatal'].includes(status.reason)) act(actions.linked, { status }); },
+    });
+  }
+
+  function closed(reason) {
+    act(actions.linked, { status: { state: 'closed', retryInMs: null, reason } });
+  }
+
+  function hear({ data }) {
+    try {
+      become(receive(store.state, data === '[DONE]' ? { type: data } : JSON.parse(data), store.now()));
+    } catch (error) {
+      // One event that this page cannot read must not take the next ones with it.
+      console.warn('deltahub: an event could not be read', error);
+    }
+  }
+
+  return {
+    open,
+
+    /** Asks the server for what the stream could not tell, if there is anything. */
+    async attend() {
+      const { loading, needs } = store.state;
+      if (isAsking || loading || !hasNeeds(store.state)) return;
+      isAsking = true;
+      try {
+        await settle();
+      } catch (error) {
+        onlyFailedCalls(error);
+        clearTimeout(timer);
+        timer = setTimeout(() => become(needing(store.state, needs)), AGAIN);
+      } finally {
+        isAsking = false;
+      }
+    },
+
+    /** Does not wait for the next attempt. A stream that was ended for good is begun anew, without its cursor. */
+    reconnect() {
+      if (source && source.readyState !== CLOSED) source.reconnect();
+      else if (!isAsking) void open({ resume: !source });
+    },
+  };
+}
+
+/** What the call gives, or null where the server knows no such thing. */
+export async function orMissing(call) {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof CallFailed && error.status === 404) return null;
+    throw error;
+  }
+}
+
+/** A call that failed is the network's or the server's doing; anything else is a fault of the page, and must show. */
+export function onlyFailedCalls(error) {
+  if (!(error instanceof CallFailed)) throw error;
+}

@@ -1,0 +1,170 @@
+/**
+ * One turn of the conversation as elements: a question, an answer, a line in between.
+ * Each maker gives {element, update(turn, around)}; `around` is {now, isOnline, isLast}. `on` are the reader's actions.
+ */
+
+import { GrowingText, label, make } from './text.js';
+import { isOver } from './state.js';
+
+const MAKERS = { question: makeQuestion, answer: makeAnswer, line: makeLine };
+
+export const makeTurn = (turn, t, on) => MAKERS[turn.kind](turn, t, on);
+
+function makeQuestion({ generationId }, t, on) {
+  const text = new GrowingText(make('div', { class: 'text', dir: 'auto' }));
+  const word = make('span', { class: 'word' });
+  const again = button(t('question.retry'), 'strong', () => on.sendAgain(generationId));
+  const discard = button(t('question.discard'), '', () => on.discard(generationId));
+  const footer = make('div', { class: 'state' }, word, again, discard);
+  const element = make('article', { class: 'turn question' }, heading(t('you')), text.element, footer);
+
+  return {
+    element,
+    update({ content, sending, problem }) {
+      text.show(content);
+      element.dataset.sending = sending;
+      const failed = sending === 'failed';
+      footer.hidden = sending === 'sent';
+      again.hidden = discard.hidden = !failed;
+      label(word, failed ? `${t('question.failed')} · ${callInWords(t, problem)}` : t('question.sending'));
+      word.title = problem?.detail ?? '';
+    },
+  };
+}
+
+function makeAnswer({ generationId }, t, on) {
+  const thoughts = new GrowingText(make('div', { class: 'text', dir: 'auto' }));
+  const summary = make('summary');
+  const details = make('details', { class: 'thoughts' }, summary, thoughts.element);
+  const text = new GrowingText(make('div', { class: 'text', dir: 'auto' }));
+  const refusal = new GrowingText(make('div', { class: 'text refusal', dir: 'auto' }));
+  const tools = make('p', { class: 'tools' });
+  const problem = makeProblem(t);
+  const footer = makeFooter(t, {
+    copy: (control) => on.copy(generationId, control), retry: () => on.retry(generationId),
+  });
+  const element = make('article', { class: 'turn answer', 'data-generation': generationId },
+    heading(t('model')), details, text.element, refusal.element, tools, problem.element, footer.element);
+
+  return {
+    element,
+    update(answer, around) {
+      element.dataset.phase = answer.phase;
+      element.toggleAttribute('data-waiting', !around.isOnline);
+      text.show(answer.content, answer.rewritten);
+      refusal.show(answer.refusal, answer.rewritten);
+      thoughts.show(answer.reasoning, answer.rewritten);
+      details.hidden = !answer.reasoning;
+      label(summary, thoughtInWords(t, answer));
+      tools.hidden = !answer.tools.length;
+      label(tools, t('tools', { names: answer.tools.join(', ') }));
+      problem.update(answer);
+      footer.update(answer, around);
+    },
+  };
+}
+
+function makeLine(_, t) {
+  const element = make('p', { class: 'turn line', dir: 'auto' });
+  return { element, update: ({ text }) => label(element, text) };
+}
+
+/** What went wrong, in the reader's words, and below it in the server's. */
+function makeProblem(t) {
+  const words = make('p', { class: 'words' });
+  const detail = make('p', { class: 'detail', dir: 'auto' });
+  const element = make('div', { class: 'problem' }, words, detail);
+  return {
+    element,
+    update({ phase, code, message }) {
+      element.hidden = phase !== 'failed';
+      if (element.hidden) return;
+      element.dataset.code = code;
+      label(words, errorInWords(t, code));
+      label(detail, message);
+      detail.hidden = !message;
+    },
+  };
+}
+
+/** The line under an answer: how it is, in words; when it is over also figures and what can be done. */
+function makeFooter(t, { copy, retry }) {
+  const word = make('span', { class: 'word' });
+  const figures = ['tokens', 'time', 'speed'].map((name) => make('span', { class: `figure ${name}` }));
+  const copyButton = button(t('answer.copy'), '', () => copy(copyButton));
+  const retryButton = button(t('answer.retry'), 'strong', retry);
+  const pulse = make('span', { class: 'pulse', 'aria-hidden': 'true' });
+  const said = make('span', {}, word, ...figures);
+  const element = make('div', { class: 'state' }, pulse, said, retryButton, copyButton);
+  return {
+    element,
+    update(answer, around) {
+      label(word, phaseInWords(t, answer, around));
+      figuresInWords(t, answer).forEach((text, index) => label(figures[index], text));
+      const first = answer.timing?.first_token_ms;
+      said.title = Number.isFinite(first) ? t('figures.first', { n: t.number(first / 1_000, 2) }) : '';
+      const failed = answer.phase === 'failed';
+      retryButton.hidden = !(failed && answer.retryable && around.isLast);
+      copyButton.hidden = !(isOver(answer) && answer.content && navigator.clipboard);
+      // What went wrong is said above, in the box for it.
+      said.hidden = failed;
+      element.hidden = failed && retryButton.hidden && copyButton.hidden;
+    },
+  };
+}
+
+function heading(text) {
+  return make('h2', { class: 'unseen', text });
+}
+
+function button(text, extra, click) {
+  return make('button', { type: 'button', class: `button small ${extra}`.trim(), text, on: { click } });
+}
+
+/** The state of an answer in words that are true at this moment. */
+export function phaseInWords(t, answer, { now, isOnline }) {
+  if (isOver(answer)) return endInWords(t, answer);
+  if (!isOnline) return t('phase.offline');
+  if (answer.stopping) return t('phase.stopping');
+  if (answer.phase === 'queued') return t('phase.queued', { position: answer.position });
+  const words = answer.phase === 'thinking' ? thinkingInWords(t, answer, now) : t(`phase.${answer.phase}`);
+  return answer.attempt > 1 ? `${t('phase.attempt', answer)} · ${words}` : words;
+}
+
+/** Seconds are counted from the second on: a flashing "0 s" tells nobody anything. */
+function thinkingInWords(t, { startedAt }, now) {
+  const ms = startedAt ? now - startedAt : 0;
+  if (ms < 2_000) return t('phase.thinking');
+  return t('phase.thinking.for', { seconds: t.seconds(Math.floor(ms / 1_000) * 1_000) });
+}
+
+function endInWords(t, { phase, reason, content, refusal, tools }) {
+  if (phase === 'failed') return '';
+  if (reason !== 'stop' && reason && t.has(`phase.${reason}`)) return t(`phase.${reason}`);
+  return content || refusal || tools.length ? t('phase.done') : t('phase.empty');
+}
+
+export function errorInWords(t, code) {
+  return t(t.has(`error.${code}`) ? `error.${code}` : 'error.other');
+}
+
+export function callInWords(t, problem) {
+  return t(t.has(`call.${problem?.code}`) ? `call.${problem.code}` : 'call.refused');
+}
+
+function thoughtInWords(t, { startedAt, textAt }) {
+  const ms = startedAt && textAt ? textAt - startedAt : 0;
+  return ms >= 1_000 ? t('thought.for', { seconds: t.seconds(ms) }) : t('thought');
+}
+
+/** Tokens, time and speed, each '' where it is not known. */
+function figuresInWords(t, { phase, usage, timing }) {
+  const { completion_tokens: tokens, estimated } = usage ?? {};
+  const { total_ms: ms, tokens_per_s: speed } = timing ?? {};
+  const isOf = (value) => phase === 'done' && value > 0;
+  return [
+    isOf(tokens) ? t(estimated ? 'figures.about' : 'figures.tokens', { n: t.number(tokens) }) : '',
+    isOf(ms) ? t.seconds(ms, 1) : '',
+    isOf(speed) ? t('figures.speed', { n: t.number(speed) }) : '',
+  ];
+}
