@@ -31,7 +31,9 @@ WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 CHATS = 4  # at once; the server divides its whole context by this number
 CONTEXT = 2048  # tokens of one chat, question and answer
 ANSWER = 512  # tokens of an answer that asked for no limit: so small a model seldom ends well after more
-THREADS = 4  # so small a model gains little from more
+# So small a model gains little from more, and each waits for the slowest: one that shares its core with the
+# server, or with anything else, would hold up all of them at every token.
+THREADS = 4
 
 GLANCE = 0.1  # seconds between two looks whether the model lives
 LONGEST_PAUSE = 30.0  # seconds between two starts of a model that never comes up
@@ -213,7 +215,8 @@ def _parameters(params, port: int, key: str):  # type: ignore[no-untyped-def]  #
     params.n_parallel = CHATS
     params.n_predict = ANSWER
     params.sampling.temp, params.sampling.top_p = 0.2, 0.9  # as the model's makers advise
-    params.cpuparams.n_threads = min(THREADS, _cores())
+    params.sampling.penalty_repeat, params.sampling.penalty_last_n = 1.1, 256  # or it goes in circles
+    params.cpuparams.n_threads = max(1, min(THREADS, _cores() // 2))
     params.warmup = False  # the first answer is no slower without
     params.cache_ram_mib = 0  # of old prompts, gigabytes by default; the slots remember the last ones anyhow
     params.hostnames, params.port, params.reuse_port = ["127.0.0.1"], port, True

@@ -1,7 +1,7 @@
 """One open event stream: where its reader stands, how it ends, and what of it was handed over.
 
 Made by the hub, drained by an outlet, which decides nothing: it asks for bytes and writes them. The hub's
-lock guards every field but `writes` and `wired`, which are the outlet's alone, and `written`, which it sets.
+lock guards every field but those that `wrote`, `confirm` and `expire` set, which are its outlet's alone.
 """
 
 from __future__ import annotations

@@ -187,4 +187,4 @@ class Mailbox(Log):
     def _still_folded(self, event: Event) -> bool:
         if event.kind in ENDS:
             self.folds.pop(event.generation, None)
-        return event.kind == "delta" and event.generation in self.folds
+        return event.kind == "delta"

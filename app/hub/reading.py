@@ -14,6 +14,9 @@ from operator import attrgetter
 from app.hub.events import DONE, Cursor, Event, encode, frame
 from app.hub.mailbox import Fold, Log, Mailbox
 
+# Bytes joined for one write: a reader that is far behind must not cost its whole mailbox over again.
+AT_ONCE = 256 * 1024
+
 _by_number = attrgetter("number")
 
 
@@ -106,14 +109,19 @@ class Shelf:
         return Due(frames, end)
 
     def following(self, at: Position, suffix: bytes, close_on_done: bool) -> Due:
-        """All that came after `at`, each event with its id; up to `[DONE]` where that is the end."""
+        """What came after `at`, each event with its id: up to `[DONE]` where that is the end, and no more at
+        once than is good for memory. The reader asks again until nothing is left."""
         frames: list[bytes] = []
+        size = 0
         for event in self._events(at):
             if event.kind == "delta" and event.number <= at.folded:
                 continue
             frames.append(event.for_stream(suffix))
             if event.body == DONE and close_on_done:
                 return Due(frames, Position(event.number, event.number), done=True)
+            size += len(frames[-1])
+            if size > AT_ONCE:
+                return Due(frames, Position(event.number, event.number, at.folded))
         return Due(frames, Position(self.count, self.count))
 
     def reset(self, reason: str, requested: str) -> bytes:

@@ -276,4 +276,4 @@ def _sizes(flying: bytes) -> st.SearchStrategy[int]:
 
 
 TestHubAgainstLists = HubAgainstLists.TestCase
-TestHubAgainstLists.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestHubAgainstLists.settings = settings(max_examples=300, stateful_step_count=40)

@@ -291,6 +291,26 @@ def test_trimmed_deltas_alone_mean_an_opening_and_no_reset() -> None:
     assert tab.text == "Hello!"
 
 
+def test_a_broadcast_inside_an_opening_comes_once_and_before_its_end() -> None:
+    desk = Desk(mailbox=KEEP_THREE)
+    desk.meet()
+    at = desk.start()
+    desk.delta("Hel")
+    desk.send(1)
+    desk.tell("all")
+    desk.send(2)
+    desk.delta("lo")
+    tab = desk.tab(desk.cursor(at))
+    assert [(s.type, s.what) for s in tab.head[1:]] == [
+        ("message", 1),
+        ("broadcast", "all"),
+        ("message", 2),
+        ("snapshot", "g"),
+    ]
+    assert tab.take() == []
+    assert desk.tab(tab.last_id).take() == []
+
+
 def test_anything_else_trimmed_means_reset_and_then_a_stream_as_without_a_cursor() -> None:
     desk = Desk(mailbox=KEEP_THREE)
     desk.meet()
