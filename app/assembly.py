@@ -77,7 +77,7 @@ def make_parts(settings: Settings) -> Parts:
         listening=hub.listening,
         leave_grace=settings.leave_grace,
     )
-    return Parts(settings, hub, Sweep(hub), relay, conversations)
+    return Parts(settings, hub, Sweep(hub.upkeep), relay, conversations)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -8,6 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from app import local_model
+from app.local_model import LocalModel
+from tests.rig.model import require_model
 from tests.rig.serving import Server
 from tests.rig.upstream import ScriptedUpstream
 
@@ -64,6 +67,17 @@ def serve(upstream_process: ScriptedUpstream) -> Iterator[Serve]:
 def fresh_client() -> str:
     """A clientId nobody has used."""
     return f"t-{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[LocalModel]:
+    require_model()
+    model = local_model.start()
+    try:
+        assert local_model.wait_ready(model.url, 30)
+        yield model
+    finally:
+        model.stop()
 
 
 @pytest.hookimpl(wrapper=True)

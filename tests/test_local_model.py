@@ -19,29 +19,13 @@ import requests
 from app import local_model
 from app.local_model import LocalModel
 from tests.rig.addresses import free_port
+from tests.rig.model import require_model
 from tests.rig.reading import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTER = "from app import local_model; m = local_model.start(); print(m.supervisor.pid, m.url, flush=True); "
 FORKS = "import os; pid = os.fork(); pid or m.let_go(); "
 WAITS = "import time; time.sleep(60)"
-
-
-def require_model() -> None:
-    """Skips where the embedded model is not installed; under CI=true that is a failure."""
-    if problem := local_model.available():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(problem)
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[LocalModel]:
-    require_model()
-    model = local_model.start()
-    try:
-        assert local_model.wait_ready(model.url, 30)
-        yield model
-    finally:
-        model.stop()
 
 
 @pytest.fixture

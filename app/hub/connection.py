@@ -7,7 +7,7 @@ lock guards every field but those that `wrote`, `confirm` and `expire` set, whic
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -153,3 +153,9 @@ class Connection:
         else:
             self.expire(now)
         return self.handed
+
+
+def wake(connections: Iterable[Connection]) -> None:
+    """Tells outlets that there is something to take; never under the hub's lock."""
+    for connection in connections:
+        connection.wake()

@@ -12,37 +12,17 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from app.errors import Overloaded
-from app.hub.connection import Connection
+from app.hub.connection import Connection, wake
 from app.hub.events import DONE, ENDS, encode, frame, heartbeat_frame, retry_frame
-from app.hub.keys import Keys
 from app.hub.mailbox import Folded
-from app.hub.registry import Entry, Limits, Registry, Text
+from app.hub.registry import Entry, Limits, Registry, Sent, Text, Told
+from app.hub.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
-
-# An idempotency key lives as long as its event, and at least this many seconds.
-KEY_AGE = 300.0
-# Clients looked at under one hold of the lock, so that no publish waits for long.
-SLICE = 500
-
-
-class Sent(NamedTuple):
-    """What `send` answers: the event's cursor, and how many open connections it goes to."""
-
-    id: str
-    connections: int
-
-
-class Told(NamedTuple):
-    """What `broadcast` answers: the event's cursor, and the clients and connections it goes to."""
-
-    id: str
-    clients: int
-    connections: int
 
 
 class Opened(NamedTuple):
@@ -66,17 +46,15 @@ class Hub:
         self.limits = limits
         self._lock = threading.Lock()
         self._registry = Registry(limits, new_message)
-        self._sent: Keys[Sent] = Keys(limits.keys, max(KEY_AGE, limits.mailbox.age))
-        self._told: Keys[Told] = Keys(limits.keys, max(KEY_AGE, limits.news.age))
         self._draining = False
-        self._lost = 0  # of the events nobody was handed, how many the log has been told of
         self._clock, self._wall, self._jitter = clock, wall, jitter
+        self.upkeep = Upkeep(self._lock, self._registry, clock)
 
     def __repr__(self) -> str:
         known = self._registry
         return f"<Hub {known.epoch}.{known.count}: {len(known.clients)} clients, {known.open} connections>"
 
-    # --- streams: open, take until the end, leave ------------------------------------------------
+    # --- streams: open, take until the end, leave
 
     def open(
         self,
@@ -95,7 +73,7 @@ class Hub:
         connection = Connection(secrets.token_hex(8), client_id, close_on_done, beat_as_event, suffix)
         now = connection.written_at = self._clock()
         connection.patience = 2 * self.limits.heartbeat
-        self._look_for_the_gone(client_id)
+        self.upkeep.make_way(client_id)
         with self._lock:
             if self._draining:
                 raise Overloaded("The server is about to restart", retry_after=5)
@@ -139,7 +117,7 @@ class Hub:
         retry = retry_frame(int(1000 * retry_after * (0.5 + self._jitter())))
         return retry + frame(encode("overloaded", client_id, {"retryAfter": retry_after}))
 
-    # --- saying: publish, send, broadcast ----------------------------------------------------------
+    # --- saying: publish, send, broadcast
 
     def publish(self, client_id: str, kind: str, fields: dict[str, Any]) -> str | None:
         """One event of a generation. Its cursor, or None where nothing more may be said of it.
@@ -156,7 +134,7 @@ class Hub:
             if kind in ENDS and not client.mailbox.running:
                 self._registry.append(client, "[DONE]", DONE, now)
             awake = client.open
-        _wake(awake)
+        wake(awake)
         return self._registry.cursor(event)
 
     def send(self, client_id: str, data: Any, key: str = "") -> Sent:
@@ -168,7 +146,7 @@ class Hub:
         now = self._clock()
         with self._lock:
             client = self._registry.known(client_id)
-            before = self._sent.claim((client_id, key), now) if key else None
+            before = self._registry.sent.claim((client_id, key), now) if key else None
             if before:
                 return before
             event = self._registry.append(client, "message", body, now)
@@ -176,8 +154,8 @@ class Hub:
             awake = client.open
             sent = Sent(self._registry.cursor(event), len(awake))
             if key:
-                self._sent.put((client_id, key), sent, now)
-        _wake(awake)
+                self._registry.sent.put((client_id, key), sent, now)
+        wake(awake)
         return sent
 
     def broadcast(self, data: Any, level: str, key: str = "") -> Told:
@@ -185,18 +163,18 @@ class Hub:
         body = encode("broadcast", None, {"level": level, "data": data})
         now = self._clock()
         with self._lock:
-            before = self._told.claim(key, now) if key else None
+            before = self._registry.told.claim(key, now) if key else None
             if before:
                 return before
             event = self._registry.tell(body, now)
-            awake = self._open()
+            awake = self._registry.streams()
             told = Told(self._registry.cursor(event), len({c.client_id for c in awake}), len(awake))
             if key:
-                self._told.put(key, told, now)
-        _wake(awake)
+                self._registry.told.put(key, told, now)
+        wake(awake)
         return told
 
-    # --- ending: close one, drain all --------------------------------------------------------------
+    # --- ending: close one, drain all
 
     def close(self, client_id: str) -> int:
         """Ends all streams of a client for good; its answers go on. Returns how many there were."""
@@ -206,17 +184,17 @@ class Hub:
                 return 0
             client.closed = True
             ended = [c for c in client.connections if c.end("closed")]
-        _wake(ended)
+        wake(ended)
         return len(ended)
 
     def drain(self) -> None:
         """From now on no new streams; each one ends as soon as no answer of its client runs."""
         with self._lock:
             self._draining = True
-            awake = self._open()
-        _wake(awake)
+            awake = self._registry.streams()
+        wake(awake)
 
-    # --- asking --------------------------------------------------------------------------------------
+    # --- asking
 
     def client(self, client_id: str) -> dict[str, Any]:
         """`{clientId, connections, waiting, lastEventId, generations}`. Raises NotFound."""
@@ -245,54 +223,7 @@ class Hub:
             known = self._registry
             return {"clients": len(known.clients), "connections": known.open, "undelivered": known.lost}
 
-    # --- what time brings, called by sweep.py ----------------------------------------------------------
-
-    def beat(self) -> None:
-        """A heartbeat to each stream that was silent for long enough; an end to each whose peer left."""
-        with self._lock:
-            connections = self._open()
-        self._end_those_gone(connections)
-        silent_since = self._clock() - self.limits.heartbeat
-        with self._lock:
-            awake = [c for c in connections if c.written_at <= silent_since and not c.ending]
-            for connection in awake:
-                connection.beat_due = True
-        _wake(awake)
-
-    def age(self) -> None:
-        """Lets go of what is too old: events, idempotency keys, clients with nothing left."""
-        now = self._clock()
-        with self._lock:
-            self._registry.news.trim(now)
-            self._sent.expire(now)
-            self._told.expire(now)
-            ids = list(self._registry.clients)
-        for start in range(0, len(ids), SLICE):
-            with self._lock:
-                self._registry.age(ids[start : start + SLICE], now)
-        with self._lock:
-            lost, self._lost = self._registry.lost - self._lost, self._registry.lost
-        if lost:
-            log.warning("%d events grew too old or too many before anyone was handed them", lost)
-
-    def _look_for_the_gone(self, client_id: str) -> None:
-        """Where a client has all its streams: those that a quick reload left behind give way at once."""
-        with self._lock:
-            client = self._registry.clients.get(client_id)
-            crowd = client.open if client and self._registry.crowded(client) else []
-        self._end_those_gone(crowd)
-
-    def _end_those_gone(self, connections: Iterable[Connection]) -> None:
-        left = [c for c in connections if c.gone()]  # a system call each, so not under the lock
-        with self._lock:
-            awake = [c for c in left if c.end("gone")]
-        _wake(awake)
-
-    # --- helpers -----------------------------------------------------------------------------------------
-
-    def _open(self) -> list[Connection]:
-        """All streams that are not about to end; needs the lock."""
-        return [c for client in self._registry.clients.values() for c in client.open]
+    # --- helpers
 
     def _retry(self) -> bytes:
         """`retry:` ± 50 %: streams that ended together must not come back together."""
@@ -305,9 +236,3 @@ class Hub:
             "heartbeat": self.limits.heartbeat,
         }
         return frame(encode("connected", connection.client_id, fields), entry.at)
-
-
-def _wake(connections: Iterable[Connection]) -> None:
-    """Tells outlets that there is something to take; never under the lock."""
-    for connection in connections:
-        connection.wake()

@@ -13,8 +13,12 @@ from typing import Any, NamedTuple
 from app.errors import NotFound, Overloaded
 from app.hub.connection import Connection
 from app.hub.events import DONE, STARTS, Event, make_event
+from app.hub.keys import Keys
 from app.hub.mailbox import Folded, Log, Mailbox, Retention
 from app.hub.reading import Shelf
+
+# An idempotency key lives as long as its event, and at least this many seconds.
+KEY_AGE = 300.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,21 @@ class Limits:
     retry_ms: int = 2_000
     client_memory: float = 60.0
     keys: int = 100_000
+
+
+class Sent(NamedTuple):
+    """What `send` answers: the event's cursor, and how many open connections it goes to."""
+
+    id: str
+    connections: int
+
+
+class Told(NamedTuple):
+    """What `broadcast` answers: the event's cursor, and the clients and connections it goes to."""
+
+    id: str
+    clients: int
+    connections: int
 
 
 class Text(NamedTuple):
@@ -96,6 +115,8 @@ class Registry:
         self.lost = 0
         self.clients: dict[str, Client] = {}
         self.news = Log(limits.news, 0)
+        self.sent: Keys[Sent] = Keys(limits.keys, max(KEY_AGE, limits.mailbox.age))
+        self.told: Keys[Told] = Keys(limits.keys, max(KEY_AGE, limits.news.age))
         self._new_message = new_message
 
     def cursor(self, event: Event) -> str:
@@ -121,6 +142,10 @@ class Registry:
             mailbox = Mailbox(self.limits.mailbox, self.count, self._new_message)
             client = self.clients[client_id] = Client(client_id, mailbox, now)
         return client
+
+    def streams(self) -> list[Connection]:
+        """All streams that are not about to end."""
+        return [connection for client in self.clients.values() for connection in client.open]
 
     def speaker(self, client_id: str, kind: str, generation: str, now: float) -> Client | None:
         """The client to whom this may be said of a generation; None, and nobody is made, where it may not."""

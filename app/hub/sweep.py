@@ -1,4 +1,4 @@
-"""What time brings to a hub: one thread that gives heartbeats, notices who left and lets old things go.
+"""One thread that has the upkeep of a hub done, second by second.
 
 Started by the first stream, never at import: a process that forks after loading takes no thread along.
 """
@@ -16,7 +16,7 @@ PERIOD = 1.0
 
 
 class Timed(Protocol):
-    """What is swept: `app.hub.hub.Hub`."""
+    """What is done each time: `app.hub.upkeep.Upkeep`."""
 
     def beat(self) -> None: ...
     def age(self) -> None: ...

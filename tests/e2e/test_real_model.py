@@ -9,24 +9,11 @@ from typing import Any
 import pytest
 import requests
 
-from app import local_model
 from app.local_model import LocalModel
 from tests.rig.reading import Reader, eventually
 from tests.rig.serving import Server
-from tests.test_local_model import require_model
 
 pytestmark = pytest.mark.model
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[LocalModel]:
-    require_model()
-    model = local_model.start()
-    try:
-        assert local_model.wait_ready(model.url, 30)
-        yield model
-    finally:
-        model.stop()
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.rig.addresses import free_port
+from tests.rig.model import require_model
 from tests.rig.reading import eventually
 from tests.rig.serving import ROOT, Server
-from tests.test_local_model import children, require_model
+from tests.test_local_model import children
 
 UPSTREAM = {"UPSTREAM_URL": "http://127.0.0.1:1/v1"}
 RUN = [sys.executable, "-m", "app.cli", "run"]

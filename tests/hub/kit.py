@@ -225,3 +225,9 @@ class Desk:
     def meet(self, client: str = "c") -> None:
         """Makes a client known that has been handed all there is."""
         self.tab(client=client).leave(acknowledged=1 << 40)
+
+
+def count_wakes(tab: Any) -> list[int]:
+    wakes: list[int] = []
+    tab.connection.wake = lambda: wakes.append(1)
+    return wakes

@@ -1,4 +1,4 @@
-"""The hub's verbs: saying, ending, asking, what time brings; and that many may call them at once."""
+"""The hub's verbs: saying, ending, asking; and that many may call them at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from app.errors import NotFound, Overloaded
 from app.hub.mailbox import Retention
 from app.hub.outlets import GeneratorOutlet, Peer
-from tests.hub.kit import HEARTBEAT, ROOMY, Desk, number, read, types
+from tests.hub.kit import ROOMY, Desk, number, read, types
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_stream_whose_peer_left_does_not_count_as_open(desk: Desk) -> None:
     """Its outlet may hang in a write for minutes: what is sent meanwhile waits, and is said to wait."""
     tab = desk.tab()
     tab.connection.gone = lambda: True
-    desk.hub.beat()
+    desk.hub.upkeep.beat()
     assert desk.hub.send("c", "hello").connections == 0
     assert desk.hub.broadcast("all", "info")[1:] == (0, 0)
     assert desk.hub.client("c")["connections"] == 0
@@ -175,10 +175,10 @@ def test_a_key_lives_as_long_as_its_event_and_at_least_five_minutes(age: float, 
     desk.meet()
     first = desk.send("hello", key="key")
     desk.clock.advance(kept)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert desk.send("hello", key="key") == first
     desk.clock.advance(0.1)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert desk.send("hello", key="key") != first
 
 
@@ -230,7 +230,7 @@ def test_the_broadcast_log_forgets_by_age(desk: Desk) -> None:
     at = desk.tab().last_id
     desk.tell()
     desk.clock.advance(ROOMY.age + 0.1)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert types(desk.tab(at).head) == ["connected", "reset"]
 
 
@@ -337,7 +337,7 @@ def test_draining_ends_a_stream_with_a_running_answer_after_the_answer(desk: Des
 
 
 def test_draining_wakes_everybody(desk: Desk) -> None:
-    woken = [_count_wakes(desk.tab(client=client)) for client in ("c", "d")]
+    woken = [count_wakes(desk.tab(client=client)) for client in ("c", "d")]
     desk.hub.drain()
     assert [len(w) for w in woken] == [1, 1]
 
@@ -366,10 +366,10 @@ def _text(desk: Desk) -> Any:
 def test_a_text_is_there_until_its_end_leaves_the_log(desk: Desk) -> None:
     desk.answer("Hello")
     desk.clock.advance(ROOMY.age)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert _text(desk).data == {"content": "Hello"}
     desk.clock.advance(0.1)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert _text(desk) is None
     assert desk.hub.text("c", "unknown") is None
 
@@ -378,108 +378,6 @@ def test_a_hub_tells_its_state(desk: Desk) -> None:
     desk.tab()
     desk.send()
     assert repr(desk.hub) == f"<Hub {desk.epoch}.1: 1 clients, 1 connections>"
-
-
-# --- heartbeats ---
-
-
-def test_only_the_silent_get_a_heartbeat(desk: Desk) -> None:
-    silent, busy = desk.tab(client="silent"), desk.tab(client="busy")
-    desk.clock.advance(HEARTBEAT - 1)
-    desk.send(client="busy")
-    busy.take()
-    desk.clock.advance(1)
-    desk.hub.beat()
-    assert desk.hub.take(silent.connection) == b":\n\n"
-    assert desk.hub.take(busy.connection) == b""
-
-
-def test_a_heartbeat_comes_no_earlier_than_it_must_and_once(desk: Desk) -> None:
-    tab = desk.tab()
-    desk.clock.advance(HEARTBEAT - 0.1)
-    desk.hub.beat()
-    assert desk.hub.take(tab.connection) == b""
-    desk.clock.advance(0.1)
-    desk.hub.beat()
-    desk.hub.beat()
-    assert desk.hub.take(tab.connection) == b":\n\n"
-    assert desk.hub.take(tab.connection) == b""
-    desk.clock.advance(HEARTBEAT)
-    desk.hub.beat()
-    assert desk.hub.take(tab.connection) == b":\n\n"
-
-
-def test_an_event_takes_the_place_of_a_heartbeat(desk: Desk) -> None:
-    tab = desk.tab()
-    desk.clock.advance(HEARTBEAT)
-    desk.hub.beat()
-    desk.send()
-    assert types(tab.take()) == ["message"]
-    assert tab.take() == []
-
-
-def test_a_heartbeat_is_an_event_where_it_was_asked_for(desk: Desk) -> None:
-    tab = desk.tab(beat_as_event=True)
-    before = tab.last_id
-    desk.clock.advance(HEARTBEAT)
-    desk.hub.beat()
-    (beat,) = tab.take()
-    assert beat.name == "heartbeat"
-    assert beat.body == {"now": 1_700_000_000.124, "next": HEARTBEAT}
-    assert tab.last_id == before
-
-
-def test_a_stream_that_ended_gets_no_heartbeat(desk: Desk) -> None:
-    tab = desk.tab()
-    desk.hub.close("c")
-    tab.take()
-    desk.clock.advance(HEARTBEAT)
-    woken = _count_wakes(tab)
-    desk.hub.beat()
-    assert (woken, desk.hub.take(tab.connection)) == ([], b"")
-
-
-def test_a_stream_whose_peer_left_is_ended_and_written_nothing_more(desk: Desk) -> None:
-    tab, other = desk.tab(), desk.tab()
-    woken = _count_wakes(tab)
-    tab.connection.gone = lambda: True
-    desk.hub.beat()
-    assert len(woken) == 1
-    desk.send()
-    assert (desk.hub.take(tab.connection), tab.connection.over) == (b"", True)
-    assert types(other.take()) == ["message"]
-
-
-# --- age ---
-
-
-def test_all_clients_are_aged_however_many_there_are() -> None:
-    desk = Desk(clients=5_000)
-    for n in range(1_234):
-        desk.start(f"g{n}", client=f"c{n}")
-        desk.end(f"g{n}", client=f"c{n}")
-    desk.clock.advance(ROOMY.age + 61)
-    desk.hub.age()
-    assert desk.hub.counts()["clients"] == 0
-
-
-def test_what_grew_too_old_unread_is_logged(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    desk.send()
-    desk.send()
-    desk.clock.advance(ROOMY.age + 1)
-    with caplog.at_level(logging.WARNING):
-        desk.hub.age()
-    assert "2 events grew too old" in caplog.text
-
-
-def test_what_went_unread_for_want_of_room_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
-    desk = Desk(mailbox=Retention(2, 1 << 20, 600.0))
-    desk.meet()
-    with caplog.at_level(logging.WARNING):
-        for n in range(5):
-            desk.send(n)
-        desk.hub.age()
-    assert "3 events" in caplog.text
 
 
 # --- the lock ---
@@ -503,8 +401,8 @@ def test_nobody_is_woken_asked_or_logged_about_under_the_lock(
     desk.send()
     desk.tell()
     desk.clock.advance(ROOMY.age + 1)
-    desk.hub.beat()
-    desk.hub.age()
+    desk.hub.upkeep.beat()
+    desk.hub.upkeep.age()
     desk.hub.close("c")
     desk.hub.drain()
     tab.leave()
@@ -531,7 +429,7 @@ def test_many_writers_and_readers_at_once_lose_and_repeat_nothing() -> None:
     pages = [_Page(desk) for _ in range(3)]
     writers = [threading.Thread(daemon=True, target=_write, args=(desk, name, each)) for name in "abcd"]
     sweep = threading.Thread(
-        daemon=True, target=lambda: [(desk.hub.beat(), desk.hub.age()) for _ in range(50)]
+        daemon=True, target=lambda: [(desk.hub.upkeep.beat(), desk.hub.upkeep.age()) for _ in range(50)]
     )
     threads = [*writers, sweep, *(threading.Thread(daemon=True, target=page.read) for page in pages)]
     for thread in threads:
@@ -587,9 +485,3 @@ def _write(desk: Desk, name: str, times: int) -> None:
             desk.send([name, n])
         else:
             desk.tell([name, n])
-
-
-def _count_wakes(tab: Any) -> list[int]:
-    wakes: list[int] = []
-    tab.connection.wake = lambda: wakes.append(1)
-    return wakes

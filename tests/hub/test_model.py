@@ -153,8 +153,8 @@ class HubAgainstLists(RuleBasedStateMachine):
 
     def pass_time(self, draw: Draw) -> None:
         self.desk.clock.advance(draw(st.sampled_from([0.5, 0.5, 5.0, 5.0, 16.0, 31.0, 70.0])))
-        self.desk.hub.beat()
-        self.desk.hub.age()
+        self.desk.hub.upkeep.beat()
+        self.desk.hub.upkeep.age()
         self.world.age(self.now)
 
     # --- what always holds ---

@@ -97,7 +97,7 @@ def test_a_heartbeat_is_an_item_of_its_own(desk: Desk) -> None:
     stream = outlet(desk)
     next(stream)
     desk.clock.advance(HEARTBEAT)
-    desk.hub.beat()
+    desk.hub.upkeep.beat()
     assert next(stream) == b":\n\n"
 
 
@@ -155,7 +155,7 @@ def _wake_by(what: str, desk: Desk, stream: GeneratorOutlet) -> None:
         "publish": desk.start,
         "close": lambda: desk.hub.close("c"),
         "drain": desk.hub.drain,
-    }.get(what, desk.hub.beat)()
+    }.get(what, desk.hub.upkeep.beat)()
 
 
 def _kinds(item: bytes) -> str:

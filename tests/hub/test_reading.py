@@ -73,7 +73,7 @@ def test_where_all_that_waited_has_gone_a_stream_starts_here_and_now() -> None:
     desk.meet()
     desk.send("too old")
     desk.clock.advance(ROOMY.age + 1)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     last = desk.tell("before")
     tab = desk.tab()
     assert tab.head[0].number == last
@@ -573,7 +573,7 @@ def test_who_has_read_done_is_told_so_also_when_all_of_it_has_left_the_log(desk:
     done = desk.answer_and_done()
     desk.clock.advance(ROOMY.age + 1)
     desk.tab()
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert desk.open(desk.cursor(done)) is None
 
 

@@ -111,28 +111,28 @@ def test_a_client_is_forgotten_a_minute_after_its_last_connection(desk: Desk) ->
     desk.clock.advance(1_000.0)
     tab.leave()
     desk.clock.advance(MEMORY)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert known(desk) == 1
     desk.clock.advance(0.1)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert known(desk) == 0
 
 
 def test_a_client_with_an_open_stream_is_not_forgotten(desk: Desk) -> None:
     desk.tab()
     desk.clock.advance(1e6)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert known(desk) == 1
 
 
 def test_a_client_with_a_running_answer_is_not_forgotten(desk: Desk) -> None:
     desk.start()
     desk.clock.advance(1e6)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert known(desk) == 1
     desk.end()
     desk.clock.advance(1e6)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert known(desk) == 0
 
 
@@ -141,10 +141,10 @@ def test_a_client_with_a_retained_event_is_not_forgotten(desk: Desk) -> None:
     desk.clock.advance(MEMORY + 1)
     desk.send()
     desk.clock.advance(ROOMY.age)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert known(desk) == 1
     desk.clock.advance(0.1)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert known(desk) == 0
 
 
@@ -154,7 +154,7 @@ def test_who_comes_back_after_being_forgotten_is_told_so(desk: Desk) -> None:
     tab.take()
     tab.leave()
     desk.clock.advance(ROOMY.age + MEMORY)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert known(desk) == 0
     desk.tell()
     assert types(desk.tab(tab.last_id).head) == ["connected", "reset"]
@@ -168,7 +168,7 @@ def test_what_was_handed_to_nobody_is_counted_when_it_goes(desk: Desk) -> None:
     desk.send()
     desk.send()
     desk.clock.advance(ROOMY.age + 1)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert undelivered(desk) == 2
 
 
@@ -178,7 +178,7 @@ def test_what_was_handed_is_not(desk: Desk) -> None:
     tab.take()
     tab.leave(acknowledged=tab.size)
     desk.clock.advance(ROOMY.age + 1)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert undelivered(desk) == 0
 
 
@@ -195,7 +195,7 @@ def test_what_goes_by_count_or_bytes_is_counted_too() -> None:
 def test_the_literal_is_nothing_to_lose(desk: Desk) -> None:
     desk.answer("Hello")
     desk.clock.advance(ROOMY.age + 1)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     assert undelivered(desk) == 3
 
 
@@ -275,7 +275,7 @@ def test_an_event_that_grew_too_old_keeps_nobody_at_the_cap() -> None:
     desk.meet("sent to")
     desk.send(client="sent to")
     desk.clock.advance(ROOMY.age + 1)
-    desk.hub.age()
+    desk.hub.upkeep.age()
     desk.meet("new")
     assert not _is_known(desk, "sent to")
 

@@ -277,7 +277,7 @@ def test_a_heartbeat_is_a_comment_and_on_request_also_an_event(
     with edge.listen("clientId=a") as plain, edge.listen("clientId=a&heartbeat=event") as loud:
         assert (plain.take()[0].type, loud.take()[0].type) == ("connected", "connected")
         monkeypatch.setattr(edge.parts.hub, "_clock", lambda: monotonic() + 20)
-        edge.parts.hub.beat()
+        edge.parts.hub.upkeep.beat()
         assert plain.take() == []
         (beat,) = loud.take()
     assert (beat.type, beat["next"], beat.id) == ("heartbeat", 15.0, None)
