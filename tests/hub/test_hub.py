@@ -13,7 +13,7 @@ import pytest
 from app.errors import NotFound, Overloaded
 from app.hub.mailbox import Retention
 from app.hub.outlets import GeneratorOutlet, Peer
-from tests.hub.kit import ROOMY, Desk, number, read, types
+from tests.hub.kit import ROOMY, Desk, count_wakes, number, read, types
 
 
 @pytest.fixture
