@@ -88,6 +88,7 @@ def _limits(settings: Settings) -> Limits:
         connections=settings.connections_worker,
         connections_client=settings.connections_client,
         heartbeat=settings.heartbeat,
+        slow=settings.slow_reader,
         retry_ms=settings.retry_ms,
         client_memory=settings.client_memory,
         keys=settings.idempotency_keys,

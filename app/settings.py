@@ -204,6 +204,10 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds of silence before a comment is sent, to the second: proxies cut at 60, phones at less.",
     )
+    slow_reader: Seconds = Field(
+        30.0,
+        description="Seconds in which a reader must take something of what is written to it; then it is cut, and comes back where it was.",
+    )
     retry_ms: Count = Field(
         2_000,
         description="The `retry:` a stream begins with, ± 50 %: milliseconds before a browser comes back.",

@@ -27,6 +27,9 @@ ENDINGS = {
     "done": Ending(said=False, reconnect=False),  # `[DONE]` was the last word
     "closed": Ending(said=True, reconnect=False),  # somebody called close
     "shutdown": Ending(said=True, reconnect=True),  # the process goes
+    "slow": Ending(
+        said=True, reconnect=True
+    ),  # took nothing for too long; said only if it wakes up after all
     "gone": Ending(said=False, reconnect=True),  # the peer left; nobody reads what is said
 }
 
@@ -50,7 +53,11 @@ def _nobody() -> None:
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """The state of one stream. `wake` is set by its outlet and may be called by any thread."""
+    """The state of one stream.
+
+    Its outlet sets four calls, for any thread: `wake`, `gone` (whether the peer left), `progress` (bytes the
+    peer has acknowledged), `cut` (ends a write that hangs).
+    """
 
     id: str
     client_id: str
@@ -69,6 +76,10 @@ class Connection:
     wired: int = 0
     wake: Callable[[], None] = _nobody
     gone: Callable[[], bool] = lambda: False
+    progress: Callable[[], int] = lambda: 0
+    cut: Callable[[], None] = _nobody
+    progressed: int = 0
+    progressed_at: float = 0.0
     writes: deque[Write] = field(default_factory=deque)
 
     def __repr__(self) -> str:
@@ -129,6 +140,15 @@ class Connection:
         self.written = self.position.own
         self.unwritten = False
         self.writes.append(Write(self.wired, self.written, now))
+
+    def stuck(self, now: float, patience: float) -> bool:
+        """Whether what was last taken has not got out, and nothing of it was acknowledged for `patience`."""
+        if not self.unwritten:
+            return False
+        progress = self.progress()
+        if progress != self.progressed:
+            self.progressed, self.progressed_at = progress, now
+        return now - max(self.written_at, self.progressed_at) > patience
 
     def confirm(self, acknowledged: int) -> None:
         """Forgets the writes that the peer's TCP has acknowledged, up to `acknowledged` bytes."""

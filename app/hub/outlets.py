@@ -6,13 +6,14 @@ and without work: the hub wakes it, also for the heartbeat.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import struct
 import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, socket
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, SHUT_RDWR, socket
 from typing import Any
 
 from app.hub.connection import UNCONFIRMED, Connection
@@ -51,6 +52,12 @@ class Peer:
             if self.acknowledged() == before:
                 return before + int(struct.unpack("=i", unsent)[0])
 
+    def cut(self) -> None:
+        """Ends whatever read or write hangs on the socket, in whichever thread."""
+        if self._sock is not None:
+            with contextlib.suppress(OSError):  # it ended by itself
+                self._sock.shutdown(SHUT_RDWR)
+
     def _info(self) -> bytes:
         if self._sock is None:
             return b""
@@ -84,7 +91,7 @@ class GeneratorOutlet:
         self._yielded = 0  # bytes of the item the server is writing, 0 before the first
         self._base: int | None = None  # where on the wire the first item ended
         connection.wake = self._awake.set
-        connection.gone = peer.gone
+        connection.gone, connection.progress, connection.cut = peer.gone, peer.acknowledged, peer.cut
 
     def __iter__(self) -> Iterator[bytes]:
         return self

@@ -31,6 +31,7 @@ class Limits:
     connections: int = 10_000
     connections_client: int = 10
     heartbeat: float = 15.0
+    slow: float = 30.0
     retry_ms: int = 2_000
     client_memory: float = 60.0
     keys: int = 100_000

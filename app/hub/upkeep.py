@@ -1,4 +1,4 @@
-"""What time brings to a hub: heartbeats, an end for those who left, and letting go of what is old.
+"""What time brings to a hub: heartbeats, an end for who left or is stuck, letting go of what is old.
 
 Works on the hub's registry under the hub's lock, in slices: with 50,000 clients one piece would hold up every
 token for tens of milliseconds. Called by the sweep, and by the hub where a client has no stream left to open.
@@ -41,12 +41,13 @@ class Upkeep:
         self._reported = 0  # of the events nobody was handed, how many the log was told of
 
     def beat(self) -> None:
-        """A heartbeat to each stream that was silent for long enough; an end to each whose peer left."""
+        """A heartbeat to each stream that was silent for long enough, an end to who left or takes nothing."""
         with self._lock:
             streams = self._registry.streams()
         silent_since = self._clock() - self._registry.limits.heartbeat
         for some in self._slices(streams):
             self._end_those_gone(some)
+            self._end_those_stuck(some)
             with self._lock:
                 awake = [c for c in some if c.written_at <= silent_since and not c.ending]
                 for connection in awake:
@@ -79,6 +80,15 @@ class Upkeep:
             with self._lock:
                 awake = [c for c in left if c.end("gone")]
             wake(awake)
+
+    def _end_those_stuck(self, connections: Sequence[Connection]) -> None:
+        now, patience = self._clock(), self._registry.limits.slow
+        stuck = [c for c in connections if c.stuck(now, patience)]
+        if stuck:
+            with self._lock:
+                ended = [c for c in stuck if c.end("slow")]
+            for connection in ended:
+                connection.cut()
 
     def _report(self) -> None:
         with self._lock:

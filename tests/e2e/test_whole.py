@@ -257,3 +257,29 @@ def test_messages_and_broadcasts_reach_a_reader_in_one_order_and_wait_while_it_i
             reader.follow("message", "broadcast")
         said = [e["data"] for e in reader.events if e.type in ("message", "broadcast")]
     assert [s for s in said if s != "probe"] == [1, 2, 3]
+
+
+def test_a_reader_that_has_stopped_reading_is_cut_and_finds_it_all_when_it_comes_back(
+    serve: Any, fresh_client: str
+) -> None:
+    """Far more than the kernel's buffers take, so that the server's write hangs."""
+    server = serve(SLOW_READER="1", MAILBOX_BYTES=str(64 << 20))
+    count, piece = 30, "x" * 500_000
+    stalled = Stream(server.url, fresh_client, closeOnDone="false")
+    stalled.next()
+    for n in range(count):
+        body = {"clientId": fresh_client, "data": [n, piece]}
+        assert requests.post(f"{server.url}/sse/send", json=body, timeout=10).status_code in (200, 202)
+
+    def connections() -> int:
+        state = requests.get(f"{server.url}/sse/clients/{fresh_client}", timeout=5).json()
+        return int(state["connections"])
+
+    eventually(lambda: connections() == 0, within=15.0)
+    stalled.close()
+    with Reader(server.url, fresh_client, closeOnDone="false") as reader:
+        reader.close()
+        reader.cursor = stalled.transcript[0].id
+        reader.connect()
+        seen = [reader.follow("message") for _ in range(count)]
+    assert [event["data"][0] for event in seen if event] == list(range(count))

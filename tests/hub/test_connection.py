@@ -52,6 +52,7 @@ def test_every_way_to_end_says_whether_to_come_back() -> None:
     assert {name: tuple(ending) for name, ending in ENDINGS.items() if ending.said} == {
         "closed": (True, False),
         "shutdown": (True, True),
+        "slow": (True, True),
     }
 
 

@@ -133,3 +133,48 @@ def test_others_get_their_turn_between_two_slices(clients: int, ways: int) -> No
     assert given == [False] * ways
     desk.hub.upkeep.age()
     assert given == [False] * 2 * ways
+
+
+# --- readers that take nothing ---
+
+
+def test_a_reader_that_takes_nothing_for_too_long_is_cut(desk: Desk) -> None:
+    tab, cuts = desk.tab(), []
+    tab.connection.cut = lambda: cuts.append(desk.hub._lock.locked())
+    desk.send("x")
+    tab.take(written=False)
+    desk.clock.advance(desk.limits.slow)
+    desk.hub.upkeep.beat()
+    assert (cuts, tab.connection.ending) == ([], "")
+    desk.clock.advance(1.0)
+    desk.hub.upkeep.beat()
+    desk.hub.upkeep.beat()
+    assert (cuts, tab.connection.ending) == ([False], "slow")
+
+
+def test_a_reader_that_is_slow_but_takes_something_is_waited_for(desk: Desk) -> None:
+    tab, acknowledged = desk.tab(), iter(range(1, 100))
+    tab.connection.progress = lambda: next(acknowledged)
+    desk.send("x")
+    tab.take(written=False)
+    for _ in range(10):
+        desk.clock.advance(desk.limits.slow)
+        desk.hub.upkeep.beat()
+    assert tab.connection.ending == ""
+
+
+def test_a_reader_that_has_all_it_was_sent_may_be_silent_for_ever(desk: Desk) -> None:
+    tab = desk.tab()
+    desk.clock.advance(100 * desk.limits.slow)
+    desk.hub.upkeep.beat()
+    assert tab.connection.ending == ""
+
+
+def test_a_reader_that_wakes_up_after_all_is_told_to_come_back(desk: Desk) -> None:
+    tab = desk.tab()
+    desk.send("x")
+    tab.take(written=False)
+    desk.clock.advance(desk.limits.slow + 1)
+    desk.hub.upkeep.beat()
+    (closing,) = tab.take()
+    assert (closing.body["reason"], closing.body["reconnect"]) == ("slow", True)
