@@ -92,12 +92,18 @@ def start() -> LocalModel:
         supervisor = subprocess.Popen(  # noqa: S603  # ourselves
             _command("supervise", port),
             stdin=read_end,
-            env={**os.environ, KEY_VARIABLE: key},
+            env={**_surroundings(), KEY_VARIABLE: key},
             start_new_session=True,  # out of reach of the terminal: Ctrl-C is for the starter
         )
     finally:
         os.close(read_end)
     return LocalModel(_url(port), key, supervisor, write_end, reserved)
+
+
+def _surroundings() -> dict[str, str]:
+    """What a process needs of its environment to run at all: in the rest are secrets that aren't its own."""
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+    return {k: v for k, v in os.environ.items() if k in kept or k.startswith(("LC_", "PYTHON"))}
 
 
 def wait_ready(url: str, timeout: float) -> bool:

@@ -201,8 +201,8 @@ class Settings(BaseSettings):
     heartbeat: float = Field(
         15.0,
         ge=1,
-        le=3600,
-        description="Seconds of silence before a comment is sent, to the second: proxies cut at 60, phones at less.",
+        le=30,
+        description="Seconds of silence before a comment is sent, to the second: proxies and our own browser client give a stream up at 60.",
     )
     slow_reader: Seconds = Field(
         30.0,
@@ -215,8 +215,10 @@ class Settings(BaseSettings):
     idempotency_keys: Count = Field(
         100_000, description="Ids of `send` and `broadcast` remembered at once; then keyed calls get 503."
     )
-    drain_grace: Seconds = Field(
+    drain_grace: float = Field(
         25.0,
+        gt=0,
+        le=25,
         description="Seconds that running answers may take after SIGTERM; below gunicorn's `graceful_timeout` of 30.",
     )
 

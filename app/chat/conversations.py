@@ -34,7 +34,7 @@ class Conversation:
     def summary(self) -> dict[str, Any]:
         """`{id, title, created, updated, messages: n}`; the title is the first thing asked."""
         first = next((m.get("content") for m in self.messages if m["role"] == "user"), "")
-        title = " ".join(first.split())[:80] if isinstance(first, str) else ""
+        title = " ".join(first[:400].split())[:80] if isinstance(first, str) else ""
         count = len(self.messages)
         return {**self._head(), "title": title, "messages": count}
 

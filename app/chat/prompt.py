@@ -14,8 +14,6 @@ import orjson
 from app.errors import Invalid, TooLarge
 
 _PART = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)?\}|[{}]")
-
-
 # Of a name this much is repeated to the caller.
 _SHOWN = 64
 
@@ -24,33 +22,35 @@ def fill(template: str, params: dict[str, Any] | list[Any], longest: int = 1 << 
     """The template with every place filled. Raises Invalid naming a missing or surplus parameter, TooLarge
     where it would come to more than `longest` characters: one value may fill many places."""
     used: set[str] = set()
-    room = longest
-
-    def part(match: re.Match[str]) -> str:
-        nonlocal room
-        text = filled(match)
-        room -= len(text)
+    pieces: list[str] = []
+    room, end = longest, 0
+    for match in _PART.finditer(template):
+        piece = template[end : match.start()] + _filled(match, params, used)
+        room -= len(piece)
         if room < 0:
             raise TooLarge(f"Filled, the prompt is longer than {longest} characters", field="prompt")
-        return text
+        pieces.append(piece)
+        end = match.end()
+    _check_surplus(params, used)
+    return "".join(pieces) + template[end:]
 
-    def filled(match: re.Match[str]) -> str:
-        whole = match[0]
-        if whole in ("{{", "}}"):
-            return whole[0]
-        if whole in ("{", "}"):
-            raise Invalid(
-                f"A single {whole} at {match.start()}: write {whole * 2} for a brace", field="prompt"
-            )
-        return _value(params, match[1], used)
 
-    text = _PART.sub(part, template)
+def _filled(match: re.Match[str], params: dict[str, Any] | list[Any], used: set[str]) -> str:
+    whole = match[0]
+    if whole in ("{{", "}}"):
+        return whole[0]
+    if whole in ("{", "}"):
+        remedy = f"write {whole * 2} for a brace"
+        raise Invalid(f"A single {whole} at {match.start()}: {remedy}", field="prompt")
+    return _value(params, match[1], used)
+
+
+def _check_surplus(params: dict[str, Any] | list[Any], used: set[str]) -> None:
     names = set(params) if isinstance(params, dict) else {str(i) for i in range(len(params))}
     surplus = sorted(names - used)
     if surplus:
         name = surplus[0][:_SHOWN]
         raise Invalid(f"The prompt has no place for {name}", field=f"params.{name}")
-    return text
 
 
 def _value(params: dict[str, Any] | list[Any], name: str | None, used: set[str]) -> str:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from app.errors import Overloaded
 from app.hub.connection import Connection, wake
-from app.hub.events import DONE, ENDS, encode, frame, heartbeat_frame, retry_frame
+from app.hub.events import DONE, ENDS, LITERAL, encode, frame, heartbeat_frame, retry_frame
 from app.hub.mailbox import Folded
 from app.hub.registry import Entry, Limits, Registry, Sent, Text, Told
 from app.hub.upkeep import Upkeep
@@ -90,7 +90,7 @@ class Hub:
             if connection.over:
                 return b""
             running, frames = self._registry.due(connection)
-            if self._draining and not running:
+            if self._draining and not running and connection.position.own == self._registry.count:
                 connection.end("shutdown")
             if connection.ending:
                 frames.append(connection.farewell(self._retry()))
@@ -132,7 +132,7 @@ class Hub:
                 return None
             event = self._registry.append(client, kind, body, now, fields)
             if kind in ENDS and not client.mailbox.running:
-                self._registry.append(client, "[DONE]", DONE, now)
+                self._registry.append(client, LITERAL, DONE, now)
             awake = client.open
         wake(awake)
         return self._registry.cursor(event)

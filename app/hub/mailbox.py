@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.hub.events import DONE, ENDS, STARTS, Event
+from app.hub.events import ENDS, LITERAL, STARTS, Event
 
 
 class Folded(Protocol):
@@ -161,7 +161,7 @@ class Mailbox(Log):
     def append(self, event: Event, fields: dict[str, Any] | None = None) -> None:
         """Adds `event`; `fields` are those of its body, from which the fold is kept."""
         super().append(event)
-        if event.body == DONE:
+        if event.kind == LITERAL:
             self.done = event.number
         elif event.generation:
             self._fold(event, fields or {})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heapq import merge
 from operator import attrgetter
 
-from app.hub.events import DONE, Cursor, Event, encode, frame
+from app.hub.events import LITERAL, Cursor, Event, encode, frame
 from app.hub.mailbox import Fold, Log, Mailbox
 
 # Bytes joined for one write: a reader that is far behind must not cost its whole mailbox over again.
@@ -117,7 +117,7 @@ class Shelf:
             if event.kind == "delta" and event.number <= at.folded:
                 continue
             frames.append(event.for_stream(suffix))
-            if event.body == DONE and close_on_done:
+            if event.kind == LITERAL and close_on_done:
                 return Due(frames, Position(event.number, event.number), done=True)
             size += len(frames[-1])
             if size > AT_ONCE:
@@ -138,7 +138,7 @@ class Shelf:
         own, news = self.mailbox.after(at.own), self.news.after(at.news)
         for event in merge(own, news, key=_by_number) if news else own:
             # [protocol §2] a replay leaves out a [DONE] that a later start follows
-            if event.body != DONE or event.number > self.mailbox.start:
+            if event.kind != LITERAL or event.number > self.mailbox.start:
                 yield event
 
     def _snapshots(self, at: Position) -> list[Fold]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from app.errors import NotFound, Overloaded
 from app.hub.connection import Connection
-from app.hub.events import DONE, STARTS, Event, make_event
+from app.hub.events import LITERAL, STARTS, Event, make_event
 from app.hub.keys import Keys
 from app.hub.mailbox import Folded, Log, Mailbox, Retention
 from app.hub.reading import Shelf
@@ -99,7 +99,7 @@ class Client:
         return {
             "clientId": self.id,
             "connections": len(self.open),
-            "waiting": sum(event.body != DONE for event in self.mailbox.after(self.mark)),
+            "waiting": sum(event.kind != LITERAL for event in self.mailbox.after(self.mark)),
             "lastEventId": f"{epoch}.{self.mailbox.last}",
             "generations": self.mailbox.running,
         }
@@ -205,6 +205,7 @@ class Registry:
         client.connections.remove(connection)
         client.mailbox.handed = max(client.mailbox.handed, handed)
         client.idle_since = now
+        self.clients[client.id] = self.clients.pop(client.id)  # so the longest idle stand first
         self.open -= 1
 
     def trim(self, client: Client, now: float) -> None:
@@ -212,7 +213,7 @@ class Registry:
         gone = client.mailbox.trim(now)
         if gone:
             mark = client.mark
-            self.lost += sum(e.number > mark and e.body != DONE for e in gone)
+            self.lost += sum(e.number > mark and e.kind != LITERAL for e in gone)
 
     def age(self, client_ids: Iterable[str], now: float) -> None:
         """Trims what is too old; forgets clients that have had nothing here for long enough."""
@@ -254,7 +255,7 @@ class Registry:
 
     def _least_missed(self) -> str:
         """[protocol §1] the longest idle without connection, answer or unhanded event goes first."""
-        free = [c for c in self.clients.values() if c.idle and not c.mailbox.waits(c.mark)]
-        if not free:
-            raise Overloaded("Too many clients are known", retry_after=30)
-        return min(free, key=lambda c: c.idle_since).id
+        for client in self.clients.values():
+            if client.idle and not client.mailbox.waits(client.mark):
+                return client.id
+        raise Overloaded("Too many clients are known", retry_after=30)

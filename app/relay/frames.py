@@ -64,13 +64,9 @@ class Frames:
             return
         for event in (*whole.split(b"\n\n")[:-1], bytes(self._rest[len(whole) :])):
             if len(event) - event.endswith(b"\n") > self._max:
-                raise UpstreamError(
-                    "too_large", f"The upstream sent an event of more than {self._max} bytes", retryable=False
-                )
+                raise _too_large(f"{self._max} bytes")
             if event.count(b"\n") + (not event.endswith(b"\n")) > MAX_LINES:
-                raise UpstreamError(
-                    "too_large", f"The upstream sent an event of more than {MAX_LINES} lines", retryable=False
-                )
+                raise _too_large(f"{MAX_LINES} lines")
 
     def _one_line_end(self, data: bytes) -> bytes:
         """[spec] CR LF, CR and LF each end a line. A CR is taken for an end at once and an LF right after

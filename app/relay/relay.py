@@ -212,6 +212,7 @@ class Relay:
         try:
             self._worker.answer(generation)
         finally:
+            generation.messages = []  # it is remembered for minutes, and they may be megabytes
             with self._lock:
                 self._running.pop(generation.id, None)
                 self._ended.append(generation)

@@ -29,6 +29,8 @@ READ_SIZE = 65_536
 ERROR_BYTES = 65_536
 # Characters of it that are repeated.
 MESSAGE = 300
+# Characters from which on a key is taken for a secret that no text holds by chance.
+SECRET = 12
 # requests, urllib3, http.client and the socket each raise their own; gevent raises OSError too.
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
 
@@ -148,8 +150,9 @@ class Upstream:
         return UpstreamError("cut", f"The upstream {self.name} broke off: {type(error).__name__}")
 
     def _scrubbed(self, data: bytes) -> bytes:
-        """Without the key, which some repeat in their errors: it must not get into a page or a log."""
-        return data.replace(self._key.encode(), b"***") if self._key else data
+        """Without the key, which some repeat in their errors: it must not get into a page or a log. One as
+        short as "ollama" or "EMPTY" is no secret, and may stand in any answer."""
+        return data.replace(self._key.encode(), b"***") if len(self._key) >= SECRET else data
 
 
 def _some_of(response: requests.Response) -> bytes:

@@ -139,7 +139,7 @@ def _prepare(
     told = [{k: v for k, v in m.items() if k in _TOLD} for m in stored]
     context = part.settings.upstream_context
     longest = asked.options.get("max_completion_tokens", asked.options.get("max_tokens"))
-    answer = longest if isinstance(longest, int) and 0 < longest < context else context // 4
+    answer = longest if type(longest) is int and 0 < longest < context else context // 4
     return fit(told, context, answer)
 
 

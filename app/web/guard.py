@@ -20,7 +20,9 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:/?#@,\s]+)(?::[0-9]*)?")
 def check(request: Request, settings: Settings) -> None:
     """Raises Forbidden for a foreign `Host`, a foreign `Origin`, a call from a cross-site page."""
     host = request.headers.get("Host", "")
-    if host and not _ours(_hostname(host), settings):
+    # [RFC 9112 §3.2] only HTTP/1.0 may come without; browsers never do.
+    nameless = not host and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
+    if not nameless and not _ours(_hostname(host), settings):
         raise Forbidden("This Host is not served here: name it in ALLOWED_HOSTS", code="foreign_host")
     origin = request.headers.get("Origin")
     if origin in settings.cors_origins:

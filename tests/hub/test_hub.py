@@ -336,6 +336,20 @@ def test_draining_ends_a_stream_with_a_running_answer_after_the_answer(desk: Des
     assert tab.connection.over
 
 
+def test_draining_waits_for_a_reader_that_lags_until_it_has_it_all(desk: Desk) -> None:
+    """More than leaves in one write: the farewell must not come before the end of the answer."""
+    tab = desk.tab()
+    desk.start()
+    for _ in range(10):
+        desk.delta("x" * 100_000)
+    desk.end()
+    desk.hub.drain()
+    said: list[str] = []
+    while not tab.connection.over:
+        said += types(tab.take())
+    assert said == ["started", *["delta"] * 10, "done", "[DONE]", "closing"]
+
+
 def test_draining_wakes_everybody(desk: Desk) -> None:
     woken = [count_wakes(desk.tab(client=client)) for client in ("c", "d")]
     desk.hub.drain()

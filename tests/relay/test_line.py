@@ -178,7 +178,7 @@ def test_a_cut_between_the_socket_and_its_connection_is_not_lost() -> None:
             began = time.monotonic()
             with contextlib.suppress(OSError):
                 sock.connect(("127.0.0.1", int(url.rpartition(":")[2].removesuffix("/v1"))))
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 4.5, "it waited for its own time-out"
             with pytest.raises(OSError, match="cut"):
                 line.check()
             line.release()

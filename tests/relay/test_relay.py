@@ -455,7 +455,7 @@ def test_a_stop_during_a_look_up_ends_the_answer_though_the_look_up_goes_on(
     assert lookup.asked.wait(5)
     began = time.monotonic()
     view = house.relay.stop("g").view(ended=True)
-    assert time.monotonic() - began < module.STOP_PATIENCE + 0.5
+    assert time.monotonic() - began < module.STOP_PATIENCE + 5
     assert (view["state"], view["reason"]) == ("done", "stopped")
     assert house.said.kinds() == ["started", "done"]
     house.ask("h", conversation_id="talk")  # the conversation is free again

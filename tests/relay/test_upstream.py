@@ -485,3 +485,11 @@ def test_a_key_is_not_in_the_log_of_an_answer(
         failure(url, key=KEY)
     assert "urllib3" in {record.name.partition(".")[0] for record in caplog.records}
     assert KEY[:12] not in caplog.text
+
+
+@pytest.mark.parametrize("key", ["ollama", "EMPTY", "content", "data"])
+def test_a_key_that_is_a_word_costs_no_text(upstream: ScriptedUpstream, key: str) -> None:
+    """What local servers are given for a key: no secret, and in texts and the format itself."""
+    upstream.script(script.deltas(["ollama ", "EMPTY ", "content ", "data"]))
+    said = [item.data["content"] for item in read(upstream.url, key=key) if isinstance(item, Delta)]
+    assert "".join(said) == "ollama EMPTY content data"

@@ -112,9 +112,11 @@ def test_an_ipv6_host_is_served_however_the_setting_writes_it(make_edge: MakeEdg
         assert opened(edge, Host="[2001:db8::2]:8000") == (403, "foreign_host")
 
 
-def test_what_is_no_browser_may_leave_the_host_out(edge: Edge) -> None:
-    response = edge.app.test_client().get("/healthz", environ_overrides={"HTTP_HOST": ""})
-    assert response.status_code == 200
+@pytest.mark.parametrize(("protocol", "status"), [("HTTP/1.0", 200), ("HTTP/1.1", 403)])
+def test_only_what_speaks_http_1_0_may_leave_the_host_out(edge: Edge, protocol: str, status: int) -> None:
+    """No browser does; probes may."""
+    nameless = {"HTTP_HOST": "", "SERVER_PROTOCOL": protocol}
+    assert edge.app.test_client().get("/healthz", environ_overrides=nameless).status_code == status
 
 
 # --- Origin -------------------------------------------------------------------------------------------
