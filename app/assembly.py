@@ -70,7 +70,7 @@ def make_parts(settings: Settings) -> Parts:
     )
     relay = Relay(
         worker,
-        bounds=Bounds(settings.answers_worker, settings.answers_client),
+        bounds=Bounds(settings.answers_worker, settings.answers_client, settings.idempotency_keys),
         allowed=Allowed(
             settings.first_timeout, settings.content_timeout, settings.byte_timeout, settings.total_timeout
         ),

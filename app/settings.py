@@ -213,7 +213,8 @@ class Settings(BaseSettings):
         description="The `retry:` a stream begins with, ± 50 %: milliseconds before a browser comes back.",
     )
     idempotency_keys: Count = Field(
-        100_000, description="Ids of `send` and `broadcast` remembered at once; then keyed calls get 503."
+        100_000,
+        description="Ids of `send`, of `broadcast` and of answers remembered at once; then calls that bring a new one get 503.",
     )
     drain_grace: float = Field(
         25.0,

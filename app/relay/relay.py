@@ -29,10 +29,11 @@ MEMORY = 600.0
 
 @dataclass(frozen=True)
 class Bounds:
-    """How many answers at once: in this process, and for one client."""
+    """How many answers at once: in this process, and for one client; how many are remembered by their ids."""
 
     worker: int = 500
     client: int = 3
+    known: int = 100_000
 
 
 class Relay:
@@ -197,6 +198,8 @@ class Relay:
             raise TooMany(f"{self._bounds.client} answers of this client are running", retry_after=5)
         if len(running) >= self._bounds.worker:
             raise Overloaded("Too many answers are running", retry_after=5)
+        if len(self._generations) >= self._bounds.known:  # forgetting one early could answer twice
+            raise Overloaded("Too many answers of the last minutes are remembered", retry_after=60)
 
     def _forget(self) -> None:
         horizon = self._clock() - MEMORY

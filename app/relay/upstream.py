@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 from collections.abc import Callable, Generator, Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -175,15 +176,24 @@ def _error_text(body: bytes) -> str:
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Seconds from `retry-after-ms` or `Retry-After`; the form with a date is rare and left out."""
+    """Seconds from `retry-after-ms` or `Retry-After`, which is a number or a date; None for neither."""
     for name, unit in (("retry-after-ms", 0.001), ("Retry-After", 1.0)):
+        said = response.headers.get(name, "")
         try:
-            seconds = float(response.headers[name]) * unit
-        except (KeyError, ValueError):
-            continue
+            seconds = float(said) * unit
+        except ValueError:
+            seconds = _until(said, response.headers.get("Date", ""))
         if 0 <= seconds < float("inf"):
             return seconds
     return None
+
+
+def _until(date: str, now: str) -> float:
+    """Seconds from `now` to `date`, both by the upstream's clock; NaN where one is no HTTP date."""
+    try:
+        return (parsedate_to_datetime(date) - parsedate_to_datetime(now)).total_seconds()
+    except (ValueError, TypeError):
+        return float("nan")
 
 
 def _never_connected(error: requests.ConnectionError) -> bool:

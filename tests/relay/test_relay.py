@@ -247,6 +247,18 @@ def test_a_client_has_so_many_answers_at_once_and_no_more(hanging: ScriptedUpstr
     house.relay.interrupt()
 
 
+def test_so_many_ids_are_remembered_and_then_no_new_one_is_taken(upstream: ScriptedUpstream) -> None:
+    clock = ManualClock()
+    house = House(upstream.url, clock, bounds=Bounds(known=1))
+    ended(house.ask("g1"))
+    idle(house)
+    with pytest.raises(Overloaded):
+        house.ask("g2")
+    assert not house.relay.start(make_question("g1"), never_called)[1]
+    clock.advance(601)
+    assert ended(house.ask("g2"))["state"] == "done"
+
+
 def test_a_worker_has_so_many_answers_at_once_and_no_more(hanging: ScriptedUpstream) -> None:
     house = House(hanging.url, bounds=Bounds(worker=2))
     house.hang("g1", client_id="c1")

@@ -204,6 +204,9 @@ def test_the_upstreams_words_are_cut_short(mocked: responses.RequestsMock) -> No
     assert len(answered(mocked, 500, "x" * 1_000_000).message) < 400
 
 
+NOW = "Fri, 31 Dec 2100 23:59"
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -218,7 +221,10 @@ def test_the_upstreams_words_are_cut_short(mocked: responses.RequestsMock) -> No
         ({"Retry-After": "soon"}, None),
         ({"Retry-After": "nan"}, None),
         ({"Retry-After": "inf"}, None),
-        ({"Retry-After": "Fri, 31 Dec 2100 23:59:59 GMT"}, None),
+        ({"Retry-After": f"{NOW}:59 GMT", "Date": f"{NOW}:54 GMT"}, 5.0),
+        ({"Retry-After": f"{NOW}:50 GMT", "Date": f"{NOW}:54 GMT"}, None),
+        ({"Retry-After": f"{NOW}:59 GMT"}, None),  # by whose clock?
+        ({"Retry-After": f"{NOW}:59 GMT", "Date": "today"}, None),
     ],
     ids=str,
 )
