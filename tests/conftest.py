@@ -10,7 +10,7 @@ import pytest
 
 from app import local_model
 from app.local_model import LocalModel
-from tests.rig.model import require_model
+from tests.rig.optional import require_model
 from tests.rig.serving import Server
 from tests.rig.upstream import ScriptedUpstream
 

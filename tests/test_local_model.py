@@ -19,7 +19,7 @@ import requests
 from app import local_model
 from app.local_model import LocalModel
 from tests.rig.addresses import free_port
-from tests.rig.model import require_model
+from tests.rig.optional import require_model
 from tests.rig.reading import eventually
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -27,9 +27,7 @@ ENDINGS = {
     "done": Ending(said=False, reconnect=False),  # `[DONE]` was the last word
     "closed": Ending(said=True, reconnect=False),  # somebody called close
     "shutdown": Ending(said=True, reconnect=True),  # the process goes
-    "slow": Ending(
-        said=True, reconnect=True
-    ),  # took nothing for too long; said only if it wakes up after all
+    "slow": Ending(said=True, reconnect=True),  # took nothing for too long; hears it if it wakes up
     "gone": Ending(said=False, reconnect=True),  # the peer left; nobody reads what is said
 }
 

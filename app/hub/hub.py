@@ -89,8 +89,8 @@ class Hub:
         with self._lock:
             if connection.over:
                 return b""
-            running, frames = self._registry.due(connection)
-            if self._draining and not running and connection.position.own == self._registry.count:
+            frames = self._registry.due(connection)
+            if self._draining and self._registry.settled(connection):
                 connection.end("shutdown")
             if connection.ending:
                 frames.append(connection.farewell(self._retry()))

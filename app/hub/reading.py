@@ -1,12 +1,12 @@
 """What a connection is due: where it starts, replay, opening, reset.
 
-One reading for live and lost alike.
-Pure; the hub calls it under its lock. [protocol §2] "Where a connection starts".
+One reading for live and lost alike. Pure; the hub calls it under its lock.
+[protocol §2] "Where a connection starts".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import merge
 from operator import attrgetter
@@ -52,14 +52,14 @@ class Due:
 class Shelf:
     """The two logs one connection reads, at one instant.
 
-    `count` is the number of the newest event of the process, `mark` the number up to which the mailbox
-    was handed to somebody.
+    `count` is the number of the newest event of the process; `mark` tells the number up to which the mailbox
+    was handed to somebody, and is asked only by who starts afresh.
     """
 
     __slots__ = ("client_id", "count", "epoch", "mailbox", "mark", "news")
 
     def __init__(
-        self, epoch: str, client_id: str, mailbox: Mailbox, news: Log, count: int, mark: int
+        self, epoch: str, client_id: str, mailbox: Mailbox, news: Log, count: int, mark: Callable[[], int]
     ) -> None:
         self.epoch, self.client_id, self.mailbox, self.news = epoch, client_id, mailbox, news
         self.count, self.mark = count, mark
@@ -79,8 +79,8 @@ class Shelf:
 
     def afresh(self, reset: str = "") -> Start:
         """Without a cursor: at the first event handed to nobody; broadcasts from now on."""
-        waiting = self.mailbox.waits(self.mark)
-        own = max(self.mark, self.mailbox.floor) if waiting else self.count
+        mark = self.mark()
+        own = max(mark, self.mailbox.floor) if self.mailbox.waits(mark) else self.count
         return Start(Position(own, self.count, self.count), fold=True, reset=reset)
 
     def resume(self, at: Position) -> Start:

@@ -144,6 +144,11 @@ class Registry:
             client = self.clients[client_id] = Client(client_id, mailbox, now)
         return client
 
+    def check_room(self, client_id: str) -> None:
+        """Raises Overloaded where a new client could not join."""
+        if client_id not in self.clients and len(self.clients) >= self.limits.clients:
+            self._least_missed()
+
     def streams(self) -> list[Connection]:
         """All streams that are not about to end."""
         return [connection for client in self.clients.values() for connection in client.open]
@@ -195,10 +200,14 @@ class Registry:
         frames = [*([shelf.reset(start.reset, cursor)] if start.reset else []), *opening.frames]
         return Entry(resumed, "" if frames else at, frames)
 
-    def due(self, connection: Connection) -> tuple[bool, list[bytes]]:
-        """Whether an answer of its client runs, and what a stream is written next."""
-        client = self.clients[connection.client_id]
-        return bool(client.mailbox.running), connection.due(self._shelf(client))
+    def due(self, connection: Connection) -> list[bytes]:
+        """What a stream is written next."""
+        return connection.due(self._shelf(self.clients[connection.client_id]))
+
+    def settled(self, connection: Connection) -> bool:
+        """Whether a stream has been given all there is, and no answer of its client runs."""
+        running = self.clients[connection.client_id].mailbox.running
+        return not running and connection.position.own == self.count
 
     def detach(self, connection: Connection, handed: int, now: float) -> None:
         client = self.clients[connection.client_id]
@@ -242,16 +251,11 @@ class Registry:
 
     def _shelf(self, client: Client) -> Shelf:
         """What a connection of this client reads, as it stands now."""
-        return Shelf(self.epoch, client.id, client.mailbox, self.news, self.count, client.mark)
+        return Shelf(self.epoch, client.id, client.mailbox, self.news, self.count, lambda: client.mark)
 
     def _number(self, kind: str, generation: str, body: bytes, now: float) -> Event:
         self.count += 1
         return make_event(self.epoch, self.count, kind, generation, body, now)
-
-    def check_room(self, client_id: str) -> None:
-        """Raises Overloaded where a new client could not join."""
-        if client_id not in self.clients and len(self.clients) >= self.limits.clients:
-            self._least_missed()
 
     def _least_missed(self) -> str:
         """[protocol §1] the longest idle without connection, answer or unhanded event goes first."""

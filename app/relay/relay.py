@@ -1,8 +1,7 @@
 """The running answers: each a thread that reads its upstream, a stranger to whatever browser listens.
 
 The verbs are `start`, `stop`, `get`, `interrupt`. Leaving, stopping and timing out are three things: that a
-browser leaves changes nothing here. `_lock` guards all that stands below it in
-`Relay.__init__`.
+browser leaves changes nothing here. `_lock` guards all that stands below it in `Relay.__init__`.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def read(request: Request, shape: type[Shape]) -> Shape:
         ) from None
 
 
-def client_id(value: str, field: str = "clientId") -> str:
+def ident(value: str, field: str = "clientId") -> str:
     """`value`, if it is in the alphabet of [protocol §1]. Raises Invalid."""
     if not CLIENT_ID.fullmatch(value):
         raise Invalid(f"{field}: 1 to 128 of A-Z a-z 0-9 . _ ~ -, the first a letter or digit", field=field)

@@ -55,7 +55,7 @@ def ask() -> tuple[dict[str, Any], int]:
 @bp.post("/chat/<generation_id>/stop")
 def stop(generation_id: str) -> dict[str, Any]:
     """Ends an answer and freezes its text; idempotent. Whatever the body is, a stop is a stop."""
-    generation = parts().relay.stop(body.client_id(generation_id, "generationId"))
+    generation = parts().relay.stop(body.ident(generation_id, "generationId"))
     return {"generationId": generation.id, "state": generation.state, "seq": generation.seq}
 
 
@@ -63,7 +63,7 @@ def stop(generation_id: str) -> dict[str, Any]:
 def look(generation_id: str) -> dict[str, Any]:
     """An answer as it stands: its text, and the `lastEventId` to connect from, taken at one instant."""
     part = parts()
-    generation = part.relay.get(body.client_id(generation_id, "generationId"))
+    generation = part.relay.get(body.ident(generation_id, "generationId"))
     if "clientId" in request.args and _asker() != generation.question.client_id:
         raise NotFound("No such answer of this client", field="generationId")
     return _view(part, generation)
@@ -79,7 +79,7 @@ def list_conversations() -> dict[str, Any]:
 def conversation(conversation_id: str) -> dict[str, Any]:
     """`{id, created, updated, messages, generations}`; `generations` are those that run."""
     part = parts()
-    body.client_id(conversation_id, "conversationId")
+    body.ident(conversation_id, "conversationId")
     running = part.relay.running(conversation_id)  # first: what ends meanwhile is then among the messages
     whole = part.conversations.get(conversation_id, _asker())
     stored = {message.get("generationId") for message in whole["messages"]}
@@ -89,7 +89,7 @@ def conversation(conversation_id: str) -> dict[str, Any]:
 @bp.delete("/conversations/<conversation_id>")
 def delete_conversation(conversation_id: str) -> Response:
     """204; 404 where it is not the client's."""
-    parts().conversations.delete(body.client_id(conversation_id, "conversationId"), _asker())
+    parts().conversations.delete(body.ident(conversation_id, "conversationId"), _asker())
     return Response(status=204)
 
 
@@ -104,7 +104,7 @@ def keep(conversations: Conversations, generation: Generation) -> None:
 
 
 def _asker() -> str:
-    return body.client_id(request.args.get("clientId", ""))
+    return body.ident(request.args.get("clientId", ""))
 
 
 def _said(asked: shapes.Chat, longest: int) -> list[dict[str, Any]]:
@@ -129,9 +129,8 @@ def _prepare(
     part: Parts, asked: shapes.Chat, question: Question, said: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Stores what is asked and gives what the model is told: of the conversation what it can hold."""
-    part.hub.check_room(
-        question.client_id
-    )  # first: where there is none for another client, nothing is stored
+    # First: where there is no room for another client, nothing is stored.
+    part.hub.check_room(question.client_id)
     if not asked.conversation_id:
         part.conversations.create(question.conversation_id, question.client_id)
     anew = asked.messages is not None

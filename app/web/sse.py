@@ -33,7 +33,7 @@ def create_connect() -> Response:
     """One event stream of a client. 200, 204 "don't come back", 422, 503 (by request)."""
     cursor = request.headers.get("Last-Event-ID") or request.args.get("lastEventId", "")
     asked = request.args.get("clientId", "")
-    client_id = body.client_id(asked or named_by(cursor) or secrets.token_hex(16))
+    client_id = body.ident(asked or named_by(cursor) or secrets.token_hex(16))
     close_on_done = body.choice(request.args.get("closeOnDone"), _TRUTH, "closeOnDone", True)
     beat = body.choice(request.args.get("heartbeat"), {"event": True}, "heartbeat", False)
     by_status = body.choice(request.args.get("overload"), {"status": True}, "overload", False)
@@ -76,7 +76,7 @@ def close() -> dict[str, Any]:
 @bp.get("/clients/<client_id>")
 def client(client_id: str) -> dict[str, Any]:
     """`{clientId, connections, waiting, lastEventId, generations}`; 404 where unknown."""
-    return parts().hub.client(body.client_id(client_id))
+    return parts().hub.client(body.ident(client_id))
 
 
 def check_size(data: Any) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.rig.addresses import free_port
-from tests.rig.model import require_model
+from tests.rig.optional import require_model
 from tests.rig.reading import eventually
 from tests.rig.serving import ROOT, Server
 from tests.test_local_model import children

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.relay import HeldLookup
+from tests.rig.optional import missing
 from tests.rig.reading import eventually
 from tests.rig.upstream import ScriptedUpstream
 
@@ -39,8 +40,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 and its key, in one file, that nobody vouches for but itself."""
     openssl = shutil.which("openssl")
     if not openssl:
-        assert not os.environ.get("CI"), "CI must have openssl, which makes the certificate of these tests"
-        pytest.skip("the command openssl makes the certificate for this test: install the package openssl")
+        missing("The command openssl makes the certificate for this test: install the package openssl")
     path = tmp_path_factory.mktemp("tls")
     made = f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout key"
     about = "-out cert -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"

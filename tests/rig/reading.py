@@ -29,6 +29,14 @@ def eventually(predicate: Callable[[], T], within: float = 5.0, every: float = 0
     return value
 
 
+def _until(following: Callable[[float], Event], types: tuple[str, ...], timeout: float) -> Event:
+    """The next event of one of these types; `following` gives the next of any, within so many seconds."""
+    deadline = time.monotonic() + timeout
+    while (event := following(max(0.001, deadline - time.monotonic()))).type not in types:
+        pass
+    return event
+
+
 class Stream:
     """One event stream. `status` and `headers` (lower-case names) are there at once; a refusal has a `body`.
 
@@ -89,10 +97,7 @@ class Stream:
 
     def until(self, *types: str, timeout: float = 10.0) -> Event:
         """Reads on to the next event of one of these types."""
-        deadline = time.monotonic() + timeout
-        while (event := self.next(max(0.001, deadline - time.monotonic()))).type not in types:
-            pass
-        return event
+        return _until(self.next, types, timeout)
 
     def collect(self, timeout: float = 10.0) -> list[Event]:
         """Reads on to the end; the whole transcript."""
@@ -234,10 +239,7 @@ class Reader:
 
     def until(self, *types: str, timeout: float = 10.0) -> Event:
         """Reads on to the next event of one of these types, on this connection."""
-        deadline = time.monotonic() + timeout
-        while (event := self.next(max(0.001, deadline - time.monotonic()))).type not in types:
-            pass
-        return event
+        return _until(self.next, types, timeout)
 
     def follow(self, *types: str, timeout: float = 30.0) -> Event | None:
         """As `until`, coming back after every end; None once the server said not to.

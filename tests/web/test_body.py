@@ -148,9 +148,9 @@ def test_a_json_error_says_where() -> None:
 
 
 def test_a_client_id_is_named_by_its_field() -> None:
-    assert body.client_id("a") == "a"
+    assert body.ident("a") == "a"
     with pytest.raises(Invalid) as caught:
-        body.client_id("a b", "other")
+        body.ident("a b", "other")
     assert caught.value.field == "other"
 
 
