@@ -7,6 +7,7 @@ model is kept on gunicorn's arbiter, `server.local_model`: a reload (SIGHUP) run
 
 import contextlib
 import errno
+import logging
 import os
 import resource
 import signal
@@ -56,6 +57,7 @@ def on_starting(server):
 def post_fork(server, worker):
     # Ctrl-C reaches the whole group, and the master says it again: twice would be a traceback.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    _log_to_stderr()
     worker.local_model = server.local_model
     if worker.local_model:
         worker.local_model.let_go()
@@ -63,11 +65,20 @@ def post_fork(server, worker):
 
 def post_worker_init(worker):
     """The app is loaded and gevent's patches are in: what starts here is a greenlet."""
-    threading.Thread(target=_drain_at_the_end, args=(worker,), daemon=True).start()
+    worker.drain = threading.Thread(target=_drain_at_the_end, args=(worker,), name="drain", daemon=True)
+    worker.drain.start()
     if worker.local_model:
         _await_model(worker)
     if worker.age == 1 and worker.alive:
         print(_welcome(worker.local_model), flush=True)
+
+
+def worker_exit(server, worker):
+    """gunicorn is through with its own connections, after SIGTERM or `max_requests`; of streams whose sockets
+    were taken it knows nothing, and would go without waiting for them. The master is told no more of this
+    worker's life from here on, so the grace has to be below `timeout` and `graceful_timeout`: it is."""
+    if os.getpid() == worker.pid and hasattr(worker, "drain"):
+        worker.drain.join()
 
 
 def on_exit(server):
@@ -146,6 +157,13 @@ def _drain_at_the_end(worker):
     while worker.alive:
         time.sleep(0.2)
     worker.wsgi.extensions["deltahub"].drain()
+
+
+def _log_to_stderr():
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger("app").addHandler(handler)
+    logging.getLogger("app").setLevel(settings.log_level.upper())
 
 
 def _welcome(model):

@@ -13,18 +13,20 @@ from flask_cors import CORS
 
 from app.chat.conversations import Conversations
 from app.hub.hub import Hub
+from app.hub.limits import Limits
 from app.hub.mailbox import Retention
-from app.hub.registry import Limits
 from app.hub.sweep import Sweep
 from app.relay.clocks import Allowed
-from app.relay.deltas import Message
+from app.relay.deltas import Message, merge
 from app.relay.relay import Bounds, Relay
 from app.relay.retry import RetryPolicy
 from app.relay.upstream import Upstream
 from app.relay.worker import Size, Worker
 from app.settings import Settings
 from app.web import admin, chat, guard, ops, pages, problems, sse
+from app.web.address import Addresses
 from app.web.parts import NAME, Parts
+from app.web.streams import Streams
 
 
 def assemble(settings: Settings) -> Flask:
@@ -57,7 +59,7 @@ def assemble(settings: Settings) -> Flask:
 
 def make_parts(settings: Settings) -> Parts:
     """Hub, relay and conversations as the settings want them; the relay is handed `publish`, not the hub."""
-    hub = Hub(_limits(settings), Message)
+    hub = Hub(_limits(settings), Message, merge)
     conversations = Conversations(settings.conversations)
     worker = Worker(
         _upstream(settings),
@@ -77,7 +79,16 @@ def make_parts(settings: Settings) -> Parts:
         listening=hub.listening,
         leave_grace=settings.leave_grace,
     )
-    return Parts(settings, hub, Sweep(hub.upkeep), relay, conversations)
+    hub.upkeep.elsewhere = relay.held
+    return Parts(
+        settings,
+        hub,
+        Sweep(hub.upkeep),
+        relay,
+        conversations,
+        Streams(hub, settings.outlet),
+        Addresses(settings.trusted_proxies),
+    )
 
 
 def _limits(settings: Settings) -> Limits:
@@ -87,7 +98,10 @@ def _limits(settings: Settings) -> Limits:
         clients=settings.mailboxes,
         connections=settings.connections_worker,
         connections_client=settings.connections_client,
+        connections_address=settings.connections_address,
+        memory=settings.memory_bytes,
         heartbeat=settings.heartbeat,
+        lifetime=settings.lifetime,
         slow=settings.slow_reader,
         retry_ms=settings.retry_ms,
         client_memory=settings.client_memory,

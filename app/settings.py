@@ -80,6 +80,15 @@ def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for network in value:
+        if network != "none":
+            ipaddress.ip_network(network, strict=False)  # its ValueError says what is wrong
+    if "none" in value and len(value) > 1:
+        raise ValueError("are either networks or `none`, not both")
+    return value
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Count = Annotated[int, Field(ge=1)]
 # Clocks overflow somewhere beyond a year; nobody means to wait that long.
@@ -114,6 +123,13 @@ class Settings(BaseSettings):
     admin_token: Annotated[SecretStr, AfterValidator(_header), AfterValidator(_long)] = Field(
         SecretStr(""),
         description="Bearer token of `/admin`, at least 32 characters. Empty: `/admin` is closed.",
+    )
+    trusted_proxies: Annotated[Names, AfterValidator(_networks)] = Field(
+        (),
+        description="Addresses or networks of the proxies in front, by comma, whose `X-Forwarded-For` is believed; `none`: there is no proxy, browsers come straight here. Set, streams are capped by address.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What is written to stderr, beside gunicorn's own lines."
     )
     url_prefix: Annotated[str, AfterValidator(_prefix)] = Field(
         "", description="Put before every path, like `/chat`, where a proxy serves more than this."
@@ -196,13 +212,29 @@ class Settings(BaseSettings):
     client_memory: Seconds = Field(
         60.0, description="Seconds a client without connection, answer or event is remembered."
     )
+    memory_bytes: Count = Field(
+        512 * MIB,
+        description="All mailboxes and texts together. Beyond, the oldest handed events of the longest idle go (their cursors get `reset`); where there are none, `send` and `chat` get 503.",
+    )
     connections_worker: Count = Field(10_000, description="Open streams of this process.")
     connections_client: Count = Field(10, description="Open streams of one client: tabs and devices.")
+    connections_address: Count = Field(
+        200,
+        description="Open streams of one address (IPv6: of one /64). Counted where `TRUSTED_PROXIES` is set.",
+    )
     heartbeat: float = Field(
         15.0,
         ge=1,
         le=30,
         description="Seconds of silence before a comment is sent, to the second: proxies and our own browser client give a stream up at 60.",
+    )
+    lifetime: Seconds = Field(
+        1800.0,
+        description="Seconds after which a stream is asked to come back, × U(0.8, 1.0), so that load spreads over servers anew and none lives for ever; never while an answer of its client runs.",
+    )
+    outlet: Literal["auto", "socket", "generator"] = Field(
+        "auto",
+        description="How bytes leave. `socket`: the stream's own socket, taken from gunicorn's gevent worker, one send for all that gathered. `generator`: the server's way, any WSGI server. `auto`: the first where it can work; the log says which, and why.",
     )
     slow_reader: Seconds = Field(
         30.0,

@@ -2,17 +2,17 @@
 
 Made by the hub, drained by an outlet, which decides nothing: it asks for bytes and writes them. The hub's
 lock guards every field but those that `wrote`, `confirm` and `expire` set, which are its outlet's alone.
+Nothing here is touched for a stream that is silent.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
-from app.hub.events import encode, frame
-from app.hub.reading import Position, Shelf
+from app.hub.reading import Due, Position, Shelf
 
 
 class Ending(NamedTuple):
@@ -27,18 +27,19 @@ ENDINGS = {
     "done": Ending(said=False, reconnect=False),  # `[DONE]` was the last word
     "closed": Ending(said=True, reconnect=False),  # somebody called close
     "shutdown": Ending(said=True, reconnect=True),  # the process goes
+    "lifetime": Ending(said=True, reconnect=True),  # was open for long enough
     "slow": Ending(said=True, reconnect=True),  # took nothing for too long; hears it if it wakes up
     "gone": Ending(said=False, reconnect=True),  # the peer left; nobody reads what is said
 }
 
 BEGINNING = Position(0, 0)
 
-# Acknowledgements are asked for only when this many writes are unconfirmed: one system call in 64 writes.
+# Acknowledgements are asked for only when this many events are unconfirmed: one system call for 64 events.
 UNCONFIRMED = 64
 
 
 class Write(NamedTuple):
-    """A write: where it ended on the wire, where the reader then stood, when (monotonic seconds)."""
+    """An event that was written: where it ended on the wire, its number, when (monotonic seconds)."""
 
     offset: int
     number: int
@@ -54,7 +55,11 @@ class Connection:
     """The state of one stream.
 
     Its outlet sets four calls, for any thread: `wake`, `gone` (whether the peer left), `progress` (bytes the
-    peer has acknowledged), `cut` (ends a write that hangs).
+    peer has acknowledged), `cut` (ends a write that hangs). `owns`: the outlet has the socket to itself: it
+    hears at once of a peer that left, and closes only when what was said has arrived. `address`: whom it
+    counts against, "" for nobody; `beat`: seconds of silence until a heartbeat; `until`: when it has lived
+    for long enough; `patience`: seconds after which what was written counts as handed where nobody confirms;
+    `on_end` is told its ending and its bytes.
     """
 
     id: str
@@ -62,13 +67,18 @@ class Connection:
     close_on_done: bool = True
     beat_as_event: bool = False
     suffix: bytes = b""
+    address: str = ""
+    beat: float = 15.0
+    until: float = float("inf")
+    patience: float = 30.0
+    owns: bool = False
     position: Position = BEGINNING
     written_at: float = 0.0
     ending: str = ""
     said: bool = False
     beat_due: bool = False
+    more: bool = False  # the last take was a portion
     unwritten: bool = True
-    patience: float = 30.0
     handed: int = 0
     written: int = 0
     wired: int = 0
@@ -76,13 +86,16 @@ class Connection:
     gone: Callable[[], bool] = lambda: False
     progress: Callable[[], int] = lambda: 0
     cut: Callable[[], None] = _nobody
+    on_end: Callable[[str, int], None] | None = None
     progressed: int = 0
     progressed_at: float = 0.0
-    writes: deque[Write] = field(default_factory=deque)
+    taken: list[tuple[int, int]] = field(default_factory=list)  # of the last take: bytes up to a number
+    writes: list[Write] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        state = self.ending or "open"
-        return f"<Connection {self.id} of {self.client_id}: {state}, at {self.position.own}>"
+        state = self.ending or ("open" if not self.unwritten else "writing")
+        where = f"at {self.position.own}, handed {self.handed}"
+        return f"<Connection {self.id} of {self.client_id}: {state}, {where}, {self.wired} bytes>"
 
     def begin(self, start: Position, opened: Position, resumed: bool) -> None:
         """Takes its place: at `opened`, once its first bytes are written. Who brings a cursor that is
@@ -90,6 +103,10 @@ class Connection:
         self.position = opened
         if resumed:
             self.handed = self.written = start.own
+
+    def head(self, size: int) -> None:
+        """The first bytes, an opening among them, count as one: cut in there, they come again whole."""
+        self.taken = [(size, self.position.own)]
 
     def end(self, reason: str) -> bool:
         """Gives the stream its end; False where it has one already. The outlet finds it at its next turn."""
@@ -105,39 +122,43 @@ class Connection:
         one that connects anew.
         """
         frames: list[bytes] = []
+        self.taken = []
+        before = self.position.own
         start = shelf.resume(self.position)
         if start.reset:
-            frames.append(shelf.reset(start.reset, f"{shelf.epoch}.{self.position.own}"))
+            frames.append(shelf.reset(start.reset, f"{shelf.epoch}.{before}"))
         if start.fold:
-            opening = shelf.opening(start, self.suffix)
-            self.position = opening.position
-            frames += opening.frames
+            self._take(shelf.opening(start, self.suffix), frames)
         rest = shelf.following(self.position, self.suffix, self.close_on_done)
-        self.position = rest.position
+        self._take(rest, frames)
+        self.more = rest.position.own < shelf.count
         if rest.done:
             self.end("done")
-        return frames + rest.frames
+        return frames
 
-    def farewell(self, retry: bytes) -> bytes:
-        """The event `closing`, for endings that are said, after `retry` where readers are asked back."""
-        self.said = True
-        ending = ENDINGS[self.ending]
-        if not ending.said:
-            return b""
-        fields = {"reason": self.ending, "reconnect": ending.reconnect}
-        return (retry if ending.reconnect else b"") + frame(encode("closing", self.client_id, fields))
+    def _take(self, due: Due, frames: list[bytes]) -> None:
+        """Adds what is due to `frames`, and notes where each event ends."""
+        size = sum(map(len, frames))
+        for body, number in zip(due.frames, due.numbers, strict=True):
+            size += len(body)
+            self.taken.append((size, number))
+        frames += due.frames
+        self.position = due.position
 
     @property
     def over(self) -> bool:
         """Whether nothing more is to be written."""
         return self.said or self.ending == "gone"
 
-    def wrote(self, size: int, now: float) -> None:
-        """Notes that the bytes last taken, `size` on the wire, were given to the kernel."""
+    def wrote(self, size: int, now: float, before: int = 0) -> None:
+        """Notes that the bytes last taken were given to the kernel: `size` on the wire, `before` of them
+        before the first byte of what was taken."""
+        start = self.wired + before
+        self.writes += [Write(start + end, number, now) for end, number in self.taken]
+        self.taken = []
         self.wired += size
         self.written = self.position.own
         self.unwritten = False
-        self.writes.append(Write(self.wired, self.written, now))
 
     def stuck(self, now: float, patience: float) -> bool:
         """Whether what was last taken has not got out, and nothing of it was acknowledged for `patience`."""
@@ -149,24 +170,31 @@ class Connection:
         return now - max(self.written_at, self.progressed_at) > patience
 
     def confirm(self, acknowledged: int) -> None:
-        """Forgets the writes that the peer's TCP has acknowledged, up to `acknowledged` bytes."""
-        while self.writes and self.writes[0].offset <= acknowledged:
-            self.handed = self.writes.popleft().number
+        """Forgets the events that the peer's TCP has acknowledged, up to `acknowledged` bytes."""
+        self._forget(sum(1 for _ in takewhile(lambda write: write.offset <= acknowledged, self.writes)))
 
     def expire(self, now: float) -> None:
-        """Forgets the writes that are older than the patience, where nobody ever confirms any."""
-        while self.writes and self.writes[0].at < now - self.patience:
-            self.handed = self.writes.popleft().number
+        """Forgets the events written longer ago than the patience, where nobody ever confirms any."""
+        horizon = now - self.patience
+        self._forget(sum(1 for _ in takewhile(lambda write: write.at < horizon, self.writes)))
+
+    def _forget(self, count: int) -> None:
+        if count:
+            self.handed = self.writes[count - 1].number
+            del self.writes[:count]
 
     def settle(self, acknowledged: int | None, now: float) -> int:
         """The number up to which this connection was handed its events, once it has ended.
 
         [protocol §1] by what TCP acknowledged; without a socket at hand all but what was written in the
-        last `patience` seconds; and all of it where the end was said and got out.
+        last `patience` seconds; and all of it where the end was said and got out, unless the outlet stayed to
+        see what arrived.
         """
-        if self.said and not self.unwritten:
+        if self.said and not self.unwritten and not (self.owns and acknowledged is not None):
             self.handed = max(self.handed, self.written)
         elif acknowledged is not None:
+            if self.owns:  # of a write that was cut some events may have got through
+                self.wrote(0, now)
             self.confirm(acknowledged)
         else:
             self.expire(now)

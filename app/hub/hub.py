@@ -16,13 +16,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from app.errors import Overloaded
+from app.hub.client import Sent, Text, Told
 from app.hub.connection import Connection, wake
-from app.hub.events import DONE, ENDS, LITERAL, encode, frame, heartbeat_frame, retry_frame
-from app.hub.mailbox import Folded
-from app.hub.registry import Entry, Limits, Registry, Sent, Text, Told
-from app.hub.upkeep import Upkeep
+from app.hub.control import Control
+from app.hub.events import DONE, ENDS, LITERAL, encode
+from app.hub.limits import Limits
+from app.hub.mailbox import Folded, Merge
+from app.hub.registry import Registry
+from app.hub.signals import Announcer, connected, disconnected, undelivered
+from app.hub.upkeep import Upkeep, give_way
 
 log = logging.getLogger(__name__)
+
+# Streams that are woken before others get their turn: well below a millisecond.
+FAN_OUT = 500
 
 
 class Opened(NamedTuple):
@@ -33,26 +40,30 @@ class Opened(NamedTuple):
 
 
 class Hub:
-    """Who is connected and what they are sent. `new_message` makes what a generation's deltas fold into."""
+    """Who is connected and what they are sent. It knows no field of an answer: `new_message` makes what a
+    generation's deltas fold into, `merge` makes the data of one delta of that of several."""
 
     def __init__(
         self,
         limits: Limits,
         new_message: Callable[[], Folded],
+        merge: Merge,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.limits = limits
         self._lock = threading.Lock()
-        self._registry = Registry(limits, new_message)
+        self._registry = Registry(limits, new_message, merge, lambda: bool(undelivered.receivers))
         self._draining = False
-        self._clock, self._wall, self._jitter = clock, wall, jitter
-        self.upkeep = Upkeep(self._lock, self._registry, clock)
+        self._clock, self._control = clock, Control(limits, wall, jitter)
+        self._announcer = Announcer(self)
+        self.upkeep = Upkeep(self._lock, self._registry, clock, self._announcer)
 
     def __repr__(self) -> str:
-        known = self._registry
-        return f"<Hub {known.epoch}.{known.count}: {len(known.clients)} clients, {known.open} connections>"
+        known, state = self._registry, " draining" if self._draining else ""
+        streams = f"{len(known.clients)} clients, {len(known.admission.streams)} connections"
+        return f"<Hub {known.epoch}.{known.count}{state}: {streams}, {known.memory.used >> 10} KiB>"
 
     # --- streams: open, take until the end, leave
 
@@ -64,15 +75,27 @@ class Hub:
         close_on_done: bool = True,
         beat_as_event: bool = False,
         named: bool = True,
+        address: str = "",
     ) -> Opened | None:
         """A new stream of a client; None where the answer is 204, "don't come back". Raises Overloaded.
 
-        `named`: the asker knows the client's id; else the ids on the stream carry it.
+        `named`: the asker knows the client's id; else the ids on the stream carry it. `address`: whom the
+        stream counts against, "" where addresses are not told apart.
         """
         suffix = b"" if named else b"." + client_id.encode()
-        connection = Connection(secrets.token_hex(8), client_id, close_on_done, beat_as_event, suffix)
-        now = connection.written_at = self._clock()
-        connection.patience = 2 * self.limits.heartbeat
+        now = self._clock()
+        connection = Connection(
+            secrets.token_hex(8),
+            client_id,
+            close_on_done,
+            beat_as_event,
+            suffix,
+            address,
+            beat=self._control.spread(self.limits.heartbeat),
+            until=now + self._control.spread(self.limits.lifetime),
+            patience=2 * self.limits.heartbeat,
+            written_at=now,
+        )
         self.upkeep.make_way(client_id)
         with self._lock:
             if self._draining:
@@ -80,8 +103,10 @@ class Hub:
             entry = self._registry.enter(connection, cursor, now)
         if entry is None:
             return None
-        head = [self._retry(), self._connected(connection, entry), *entry.frames]
-        return Opened(connection, b"".join(head))
+        head = self._control.hello(connection, entry)
+        connection.head(len(head))
+        self._announcer.say(connected, client_id=client_id, connection_id=connection.id)
+        return Opened(connection, head)
 
     def take(self, connection: Connection) -> bytes:
         """All that a stream is due now, as one bytes object; empty where that is nothing, or its end."""
@@ -93,9 +118,10 @@ class Hub:
             if self._draining and self._registry.settled(connection):
                 connection.end("shutdown")
             if connection.ending:
-                frames.append(connection.farewell(self._retry()))
+                connection.said = True
+                frames.append(self._control.farewell(connection))
             elif connection.beat_due and not frames:
-                frames.append(heartbeat_frame(connection.beat_as_event, self._wall(), self.limits.heartbeat))
+                frames.append(self._control.heartbeat(connection))
             connection.beat_due = False
             if frames:
                 connection.written_at = now
@@ -109,13 +135,15 @@ class Hub:
             connection.end("gone")
             handed = connection.settle(acknowledged, now)
             self._registry.detach(connection, handed, now)
-        log.info("stream ended: %r", connection)
+        log.debug("stream ended: %r", connection)
+        if connection.on_end:
+            connection.on_end(connection.ending, connection.wired)
+        who = {"client_id": connection.client_id, "connection_id": connection.id}
+        self._announcer.say(disconnected, **who, reason=connection.ending)
 
     def overloaded(self, client_id: str, retry_after: float) -> bytes:
-        """The whole body of a stream there is no room for. [protocol §2] sent with status 200, since a
-        native EventSource never comes back from any other."""
-        retry = retry_frame(int(1000 * retry_after * (0.5 + self._jitter())))
-        return retry + frame(encode("overloaded", client_id, {"retryAfter": retry_after}))
+        """The whole body of a stream there is no room for; seconds."""
+        return self._control.overloaded(client_id, retry_after)
 
     # --- saying: publish, send, broadcast
 
@@ -149,6 +177,7 @@ class Hub:
             before = self._registry.sent.claim((client_id, key), now) if key else None
             if before:
                 return before
+            self._registry.check_room()
             event = self._registry.append(client, "message", body, now)
             client.closed = False
             awake = client.open
@@ -171,7 +200,7 @@ class Hub:
             told = Told(self._registry.cursor(event), len({c.client_id for c in awake}), len(awake))
             if key:
                 self._registry.told.put(key, told, now)
-        wake(awake)
+        self._fan_out(awake)
         return told
 
     # --- ending: close one, drain all
@@ -187,12 +216,13 @@ class Hub:
         wake(ended)
         return len(ended)
 
-    def drain(self) -> None:
-        """From now on no new streams; each one ends as soon as no answer of its client runs."""
+    def drain(self, return_within: float) -> None:
+        """From now on no new streams; each one ends as soon as no answer of its client runs, and is asked
+        back at some moment of the next `return_within` seconds: all at once would be a storm."""
         with self._lock:
-            self._draining = True
+            self._draining, self._control.return_within = True, return_within
             awake = self._registry.streams()
-        wake(awake)
+        self._fan_out(awake)
 
     # --- asking
 
@@ -207,7 +237,7 @@ class Hub:
             return self._registry.text(client_id, generation)
 
     def check_room(self, client_id: str) -> None:
-        """Raises Overloaded where this client is not known and could not become so."""
+        """Raises Overloaded where the mailboxes are full, or this client is new and could not join."""
         with self._lock:
             self._registry.check_room(client_id)
 
@@ -221,18 +251,14 @@ class Hub:
         """`{clients, connections, undelivered}`: the last are events that nobody was ever handed."""
         with self._lock:
             known = self._registry
-            return {"clients": len(known.clients), "connections": known.open, "undelivered": known.lost}
+            streams = len(known.admission.streams)
+            return {"clients": len(known.clients), "connections": streams, "undelivered": known.undelivered}
 
     # --- helpers
 
-    def _retry(self) -> bytes:
-        """`retry:` ± 50 %: streams that ended together must not come back together."""
-        return retry_frame(int(self.limits.retry_ms * (0.5 + self._jitter())))
-
-    def _connected(self, connection: Connection, entry: Entry) -> bytes:
-        fields = {
-            "connectionId": connection.id,
-            "resumed": entry.resumed,
-            "heartbeat": self.limits.heartbeat,
-        }
-        return frame(encode("connected", connection.client_id, fields), entry.at)
+    def _fan_out(self, connections: list[Connection]) -> None:
+        """Wakes very many, and lets others have their turn in between."""
+        for start in range(0, len(connections), FAN_OUT):
+            if start:
+                give_way()
+            wake(connections[start : start + FAN_OUT])

@@ -23,6 +23,10 @@ class Folded(Protocol):
     def data(self) -> dict[str, Any]: ...
 
 
+# Makes of the `data` of adjacent deltas that of one; folding it gives what folding each of them gives.
+Merge = Callable[[list[dict[str, Any]]], dict[str, Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How much a log keeps: events (a run of deltas counts as one), bytes of frames, seconds."""
@@ -32,12 +36,16 @@ class Retention:
     age: float
 
 
+# Bytes that Python needs around an event's frame.
+EVENT_COST = 200
+
+
 @dataclass(slots=True)
 class Fold:
     """The text so far of one generation, kept until its terminal event leaves the log.
 
     `delta` is the number of the last delta in it (0: none yet), `last` that of its last event of any
-    kind, `seq` the deltas' own count, `ended` whether the terminal event is in.
+    kind, `seq` the deltas' own count, `ended` whether the terminal event is in, `size` its bytes at most.
     """
 
     generation: str
@@ -47,6 +55,7 @@ class Fold:
     delta: int = 0
     last: int = 0
     ended: bool = False
+    size: int = 0
 
     def snapshot(self) -> dict[str, Any]:
         """The fields of the event `snapshot`."""
@@ -81,7 +90,7 @@ class Log:
         """Adds `event`, whose number is above all before it. Trimming is a call of its own."""
         if self._events is None:
             self._events = deque()
-        if not (self._events and _same_run(self._events[-1], event)):
+        if not (self._events and same_run(self._events[-1], event)):
             self._runs += 1
         self._events.append(event)
         self.bytes += len(event.frame)
@@ -109,7 +118,7 @@ class Log:
 
     def _drop(self, events: deque[Event]) -> Event:
         event = events.popleft()
-        if not (events and _same_run(event, events[0])):
+        if not (events and same_run(event, events[0])):
             self._runs -= 1
         self.bytes -= len(event.frame)
         self.delta_floor = event.number
@@ -123,7 +132,8 @@ class Log:
         return False
 
 
-def _same_run(one: Event, other: Event) -> bool:
+def same_run(one: Event, other: Event) -> bool:
+    """Whether two neighbours are deltas of one answer."""
     return one.kind == other.kind == "delta" and one.generation == other.generation
 
 
@@ -131,18 +141,25 @@ class Mailbox(Log):
     """One client's log, with the text so far of each of its generations.
 
     `handed` is the number up to which some connection that has ended had taken the events;
-    `done` is the number of the last `[DONE]`, `start` that of the last `started` or `queued`.
+    `done` is the number of the last `[DONE]`, `start` that of the last `started` or `queued`; `texts` are the
+    bytes of its generations' texts.
     """
 
     def __init__(self, retention: Retention, floor: int, new_message: Callable[[], Folded]) -> None:
         super().__init__(retention, floor)
         self.handed = floor
-        self.done = self.start = 0
+        self.done = self.start = self.texts = 0
         self.folds: dict[str, Fold] = {}
         self._new_message = new_message
 
     def __repr__(self) -> str:
-        return f"<Mailbox {len(self)} events, {self.bytes} bytes, floor {self.floor}, handed {self.handed}>"
+        kept = f"{len(self)} events, {self.bytes} bytes, {len(self.running)} running"
+        return f"<Mailbox {kept}, floor {self.floor}, handed {self.handed}>"
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory it takes, more or less."""
+        return self.bytes + self.texts + EVENT_COST * len(self)
 
     @property
     def running(self) -> list[str]:
@@ -176,15 +193,30 @@ class Mailbox(Log):
         if event.kind == "delta":
             fold.delta = event.number
             fold.message.add(fields["data"])
+            self._weigh(fold, fold.size + len(event.frame))
         elif event.kind in STARTS:
             self.start = event.number
             fold.conversation = fields.get("conversationId", fold.conversation)
             if fields.get("attempt", 1) > 1:  # [protocol §2] the text starts over
                 fold.message, fold.delta = self._new_message(), 0
+                self._weigh(fold, 0)
         elif event.kind in ENDS:
             fold.ended = True
 
+    def release(self, mark: int) -> list[Event]:
+        """Lets go of the events up to `mark` and returns them, oldest first: memory is short."""
+        gone: list[Event] = []
+        while self._events and self._events[0].number <= mark:
+            gone.append(self._drop(self._events))
+        return gone
+
+    def _weigh(self, fold: Fold, size: int) -> None:
+        self.texts += size - fold.size
+        fold.size = size
+
     def _still_folded(self, event: Event) -> bool:
-        if event.kind in ENDS:
-            self.folds.pop(event.generation, None)
+        fold = self.folds.get(event.generation)
+        if fold and event.kind in ENDS:
+            self._weigh(fold, 0)
+            del self.folds[event.generation]
         return event.kind == "delta"

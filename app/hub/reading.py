@@ -6,22 +6,30 @@ One reading for live and lost alike. Pure; the hub calls it under its lock.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from heapq import merge
+from itertools import islice
 from operator import attrgetter
+from typing import Any, NamedTuple
 
-from app.hub.events import LITERAL, Cursor, Event, encode, frame
-from app.hub.mailbox import Fold, Log, Mailbox
+import orjson
 
-# Bytes joined for one write: a reader that is far behind must not cost its whole mailbox over again.
-AT_ONCE = 256 * 1024
+from app.hub.events import LITERAL, Cursor, Event, encode, frame, make_event
+from app.hub.mailbox import Fold, Log, Mailbox, Merge, same_run
+
+# Bytes of frames read for one write: a reader that is far behind must not cost its whole mailbox over again,
+# nor hold the lock while all of it is merged.
+AT_ONCE = 64 * 1024
+# A reader with more deltas than this before it lags and gets them merged; anyone else the frames as they are.
+LAG = 32
+# Bytes of the frames that are merged into one event: a page should not have to wait long for the end of it.
+MERGED = 64 * 1024
 
 _by_number = attrgetter("number")
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """What a reader has behind it: own events up to `own`, broadcasts up to `news`; deltas up to `folded`
     are in a snapshot, or of a try that was given up, and don't come one by one."""
 
@@ -40,11 +48,14 @@ class Start:
     reset: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What to write, and where the reader stands once it is written. `done`: `[DONE]` was among it."""
+class Due(NamedTuple):
+    """What to write, and where the reader stands once it is written. `done`: `[DONE]` was among it.
+
+    `numbers` runs beside `frames`: the place a reader has reached that got this frame whole.
+    """
 
     frames: list[bytes]
+    numbers: list[int]
     position: Position
     done: bool = False
 
@@ -53,16 +64,24 @@ class Shelf:
     """The two logs one connection reads, at one instant.
 
     `count` is the number of the newest event of the process; `mark` tells the number up to which the mailbox
-    was handed to somebody, and is asked only by who starts afresh.
+    was handed to somebody, and is asked only by who starts afresh; `merge` makes the data of several deltas
+    that of one, and is asked only for who lags.
     """
 
-    __slots__ = ("client_id", "count", "epoch", "mailbox", "mark", "news")
+    __slots__ = ("client_id", "count", "epoch", "mailbox", "mark", "merge", "news")
 
     def __init__(
-        self, epoch: str, client_id: str, mailbox: Mailbox, news: Log, count: int, mark: Callable[[], int]
+        self,
+        epoch: str,
+        client_id: str,
+        mailbox: Mailbox,
+        news: Log,
+        count: int,
+        mark: Callable[[], int],
+        merge: Merge,
     ) -> None:
         self.epoch, self.client_id, self.mailbox, self.news = epoch, client_id, mailbox, news
-        self.count, self.mark = count, mark
+        self.count, self.mark, self.merge = count, mark, merge
 
     def start(self, cursor: str) -> Start:
         """Where a connection starts that brings `cursor` ("": none)."""
@@ -99,30 +118,30 @@ class Shelf:
         at = start.position
         snapshots = {fold.delta: fold for fold in self._snapshots(at)} if start.fold else {}
         if not snapshots:
-            return Due([], at)
+            return Due([], [], at)
         place = max(snapshots)
         texts = [(number, self._snapshot(fold)) for number, fold in snapshots.items() if number < place]
-        others = [(e.number, e.bare) for e in self._events(at) if e.number < place and e.kind != "delta"]
+        others = [(e.number, e.bare) for e in self._events(at) if e.number < place]
         frames = [body for _, body in sorted(texts + others)]
         end = Position(max(place, at.own), max(place, at.news), at.folded)
+        numbers = [at.own] * len(frames) + [end.own]
         frames.append(self._snapshot(snapshots[place], f"{self.epoch}.{end.own}{suffix.decode()}"))
-        return Due(frames, end)
+        return Due(frames, numbers, end)
 
     def following(self, at: Position, suffix: bytes, close_on_done: bool) -> Due:
         """What came after `at`, each event with its id: up to `[DONE]` where that is the end, and no more at
         once than is good for memory. The reader asks again until nothing is left."""
-        frames: list[bytes] = []
-        size = 0
-        for event in self._events(at):
-            if event.kind == "delta" and event.number <= at.folded:
-                continue
-            frames.append(event.for_stream(suffix))
-            if event.kind == LITERAL and close_on_done:
-                return Due(frames, Position(event.number, event.number), done=True)
-            size += len(frames[-1])
-            if size > AT_ONCE:
-                return Due(frames, Position(event.number, event.number, at.folded))
-        return Due(frames, Position(self.count, self.count))
+        pending = self._events(at)
+        events = _portion(pending, len(suffix), close_on_done)
+        done = close_on_done and bool(events) and events[-1].kind == LITERAL
+        position = Position(self.count, self.count)
+        if done or len(events) < len(pending):
+            last = events[-1].number
+            position = Position(last, max(last, at.news), at.folded)
+        if _lags(pending):
+            events = [self._merged(run) for run in _runs(events)]
+        frames = [event.for_stream(suffix) for event in events]
+        return Due(frames, [event.number for event in events], position, done)
 
     def reset(self, reason: str, requested: str) -> bytes:
         """The event that says a cursor can't be honoured; `requested` is echoed as far as it is sane."""
@@ -134,12 +153,27 @@ class Shelf:
         box = self.mailbox
         return 0 < box.done <= at.own and box.last <= at.own and not box.running
 
-    def _events(self, at: Position) -> Iterator[Event]:
+    def _events(self, at: Position) -> list[Event]:
+        """What is due one by one after `at`, of both logs, in order."""
         own, news = self.mailbox.after(at.own), self.news.after(at.news)
-        for event in merge(own, news, key=_by_number) if news else own:
+        both = heapq.merge(own, news, key=_by_number) if news else own
+        start = self.mailbox.start
+        return [
+            event
+            for event in both
             # [protocol §2] a replay leaves out a [DONE] that a later start follows
-            if event.kind != LITERAL or event.number > self.mailbox.start:
-                yield event
+            if event.number > (at.folded if event.kind == "delta" else start if event.kind == LITERAL else 0)
+        ]
+
+    def _merged(self, run: list[Event]) -> Event:
+        """One event that says what a run of deltas says, at the place of the last of them."""
+        last = run[-1]
+        if len(run) == 1:
+            return last
+        bodies = _bodies(run)
+        fields = {**bodies[-1], "data": self.merge([body["data"] for body in bodies])}
+        body = encode(last.kind, self.client_id, fields)
+        return make_event(self.epoch, last.number, last.kind, last.generation, body, last.at)
 
     def _snapshots(self, at: Position) -> list[Fold]:
         """Whose text is due: has any, and is new to the reader or not yet at its end for it."""
@@ -157,3 +191,40 @@ def named_by(cursor: str) -> str:
     """The client a cursor names, "" for none: how a native EventSource comes back as the same."""
     parsed = Cursor.parse(cursor)
     return parsed.client if parsed else ""
+
+
+def _portion(pending: list[Event], extra: int, close_on_done: bool) -> list[Event]:
+    """The first of what is pending: AT_ONCE bytes, with `extra` for each frame, or up to `[DONE]`."""
+    size = 0
+    for position, event in enumerate(pending, 1):
+        size += len(event.frame) + extra
+        if size > AT_ONCE or (close_on_done and event.kind == LITERAL):
+            return pending[:position]
+    return pending
+
+
+def _lags(pending: list[Event]) -> bool:
+    if len(pending) <= LAG:
+        return False
+    return any(islice((event for event in pending if event.kind == "delta"), LAG, None))
+
+
+def _runs(events: list[Event]) -> Iterator[list[Event]]:
+    """Adjacent deltas of one answer together, as far as MERGED allows; everything else by itself."""
+    run: list[Event] = []
+    size = 0
+    for event in events:
+        size += len(event.frame)
+        if run and not (same_run(run[-1], event) and size <= MERGED):
+            yield run
+            run, size = [], len(event.frame)
+        run.append(event)
+    if run:
+        yield run
+
+
+def _bodies(run: list[Event]) -> list[dict[str, Any]]:
+    """The JSON of a run, read back from its frames in one go: only who lags pays for it."""
+    texts = [event.frame.split(b"data: ", 1)[1] for event in run]
+    bodies: list[dict[str, Any]] = orjson.loads(b"[%b]" % b",".join(texts))
+    return bodies

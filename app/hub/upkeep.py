@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from app.hub.connection import Connection, wake
 from app.hub.registry import Registry
+from app.hub.signals import Announcer, undelivered
 
 log = logging.getLogger(__name__)
 
@@ -23,41 +24,49 @@ Item = TypeVar("Item")
 SLICE = 500
 
 
-def _give_way() -> None:
-    time.sleep(0)
+def give_way() -> None:
+    """Lets others have their turn. A real wait, however short: without one only those would run that are
+    ready, not those whose bytes have arrived meanwhile."""
+    time.sleep(1e-6)
 
 
 class Upkeep:
-    """`lock` is the hub's and guards `registry`; `give_way` lets other threads run, between two slices."""
+    """`lock` is the hub's and guards `registry`; `give_way` lets other threads run, between two slices.
+
+    `elsewhere` may be set: it tells the bytes of texts that others hold, and that count with the mailboxes.
+    """
 
     def __init__(
         self,
         lock: threading.Lock,
         registry: Registry,
         clock: Callable[[], float],
-        give_way: Callable[[], None] = _give_way,
+        announcer: Announcer,
+        give_way: Callable[[], None] = give_way,
     ) -> None:
-        self._lock, self._registry, self._clock, self._give_way = lock, registry, clock, give_way
+        self._lock, self._registry, self._clock = lock, registry, clock
+        self._announcer, self._give_way = announcer, give_way
         self._reported = 0  # of the events nobody was handed, how many the log was told of
+        self.elsewhere: Callable[[], int] = lambda: 0
 
     def beat(self) -> None:
-        """A heartbeat to each stream that was silent for long enough, an end to who left or takes nothing."""
+        """A heartbeat to each stream that was silent for long enough; an end to who left, who takes nothing
+        and who has lived for long enough."""
         with self._lock:
-            streams = self._registry.streams()
-        silent_since = self._clock() - self._registry.limits.heartbeat
+            streams = list(self._registry.admission.streams)
         for some in self._slices(streams):
-            self._end_those_gone(some)
-            self._end_those_stuck(some)
+            self._end_those_gone([c for c in some if not c.owns])
+            self._cut_those_stuck([c for c in some if c.unwritten])
+            now = self._clock()
             with self._lock:
-                awake = [c for c in some if c.written_at <= silent_since and not c.ending]
-                for connection in awake:
-                    connection.beat_due = True
+                awake = [c for c in some if self._is_due(c, now)]
             wake(awake)
 
     def age(self) -> None:
         """Lets go of what is too old: events, idempotency keys, clients with nothing left."""
-        now = self._clock()
+        now, elsewhere = self._clock(), self.elsewhere()
         with self._lock:
+            self._registry.memory.elsewhere = elsewhere
             self._registry.news.trim(now)
             self._registry.sent.expire(now)
             self._registry.told.expire(now)
@@ -71,8 +80,16 @@ class Upkeep:
         """Where a client has all its streams: those that a quick reload left behind end at once."""
         with self._lock:
             client = self._registry.clients.get(client_id)
-            crowd = client.open if client and self._registry.crowded(client) else []
+            crowd = client.open if client and self._registry.admission.crowded(client) else []
         self._end_those_gone(crowd)
+
+    def _is_due(self, connection: Connection, now: float) -> bool:
+        if connection.ending:
+            return False
+        if now >= connection.until and not self._registry.answering(connection):
+            return connection.end("lifetime")
+        connection.beat_due = connection.beat_due or now - connection.written_at >= connection.beat
+        return connection.beat_due
 
     def _end_those_gone(self, connections: Sequence[Connection]) -> None:
         left = [c for c in connections if c.gone()]  # a system call each, so not under the lock
@@ -81,20 +98,25 @@ class Upkeep:
                 awake = [c for c in left if c.end("gone")]
             wake(awake)
 
-    def _end_those_stuck(self, connections: Sequence[Connection]) -> None:
+    def _cut_those_stuck(self, connections: Sequence[Connection]) -> None:
+        """Also those that have an end, and can't be told of it."""
         now, patience = self._clock(), self._registry.limits.slow
         stuck = [c for c in connections if c.stuck(now, patience)]
         if stuck:
             with self._lock:
-                ended = [c for c in stuck if c.end("slow")]
-            for connection in ended:
+                for connection in stuck:
+                    connection.end("slow")
+            for connection in stuck:
                 connection.cut()
 
     def _report(self) -> None:
         with self._lock:
-            lost, self._reported = self._registry.lost - self._reported, self._registry.lost
-        if lost:
-            log.warning("%d events grew too old or too many before anyone was handed them", lost)
+            lost, self._registry.lost = self._registry.lost, []
+            count, self._reported = self._registry.undelivered - self._reported, self._registry.undelivered
+        if count:
+            log.warning("%d events grew too old or too many before anyone was handed them", count)
+        for each in lost:
+            self._announcer.say(undelivered, client_id=each.client_id, events=each.events)
 
     def _slices(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         for start in range(0, len(items), SLICE):

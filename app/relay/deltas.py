@@ -16,6 +16,8 @@ from app.errors import UpstreamError
 
 # The same thing under three names.
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text")
+# The parts of a Message that are text.
+_TEXTS = ("content", "reasoning", "refusal")
 # What the `code` or `type` of an error inside a stream has in it.
 _RATE = re.compile(r"rate_?limit|too_many|quota|\b429\b")
 _AUTH = re.compile(r"auth|api_key|permission|\b40[13]\b")
@@ -116,6 +118,19 @@ def _reported(error: Any) -> UpstreamError:
     return UpstreamError("upstream_status", message)
 
 
+def merge(deltas: list[dict[str, Any]]) -> dict[str, Any]:
+    """The `data` of one Delta that adds to a Message what these add one after the other."""
+    names = dict.fromkeys(name for delta in deltas for name in delta)
+    return {name: _merged(name, [delta[name] for delta in deltas if name in delta]) for name in names}
+
+
+def _merged(name: str, values: list[Any]) -> Any:
+    """Texts joined, pieces of tool calls one after the other; of what no Message adds up, the last."""
+    if name in _TEXTS:
+        return "".join(values)
+    return [call for calls in values for call in calls] if name == "tool_calls" else values[-1]
+
+
 @dataclass
 class Message:
     """An assistant's message as its deltas add up. What the hub folds into, and what is stored."""
@@ -127,7 +142,7 @@ class Message:
 
     def add(self, delta: dict[str, Any]) -> None:
         """Adds the `data` of one Delta."""
-        for name in ("content", "reasoning", "refusal"):
+        for name in _TEXTS:
             if name in delta:
                 getattr(self, name).append(delta[name])
         for call in delta.get("tool_calls", ()):

@@ -61,6 +61,7 @@ class Relay:
         self._generations: dict[str, Generation] = {}
         self._running: dict[str, Generation] = {}
         self._ended: deque[Generation] = deque()  # in the order in which they will be forgotten
+        self._texts = 0  # bytes of those
         self._watching = False
         self._closed = False
 
@@ -114,6 +115,11 @@ class Relay:
     def count(self) -> int:
         """How many answers run."""
         return len(self._running)
+
+    def held(self) -> int:
+        """Bytes of all texts that are held here: of answers that run, and of those that are remembered."""
+        with self._lock:
+            return self._texts + sum(generation.size for generation in self._running.values())
 
     def close(self) -> None:
         """No new answers from now on."""
@@ -203,7 +209,9 @@ class Relay:
     def _forget(self) -> None:
         horizon = self._clock() - MEMORY
         while self._ended and (self._ended[0].ended_at or 0.0) < horizon:
-            self._generations.pop(self._ended.popleft().id, None)
+            generation = self._ended.popleft()
+            self._texts -= generation.size
+            self._generations.pop(generation.id, None)
 
     # --- threads ---------------------------------------------------------------------------------------
 
@@ -218,6 +226,7 @@ class Relay:
             with self._lock:
                 self._running.pop(generation.id, None)
                 self._ended.append(generation)
+                self._texts += generation.size
 
     def _watch(self) -> None:
         """Sees to it that one thread looks at the clocks while anything runs."""

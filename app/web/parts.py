@@ -15,10 +15,12 @@ from app.hub.hub import Hub
 from app.hub.sweep import Sweep
 from app.relay.relay import Relay
 from app.settings import Settings
+from app.web.address import Addresses
+from app.web.streams import Streams
 
 NAME = "deltahub"
-# Seconds that streams get to be written their last events, once all answers have ended.
-FAREWELL = 2.0
+# Seconds that streams get to be written their last events and to close, once all answers have ended.
+FAREWELL = 2.5
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ class Parts:
     sweep: Sweep
     relay: Relay
     conversations: Conversations
+    streams: Streams
+    addresses: Addresses
 
     def drain(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Ends everything in good order before the process does; blocks up to the grace and a little.
@@ -41,7 +45,7 @@ class Parts:
         """
         log.info("draining %r, %r", self.hub, self.relay)
         self.relay.close()
-        self.hub.drain()
+        self.hub.drain(self.settings.drain_grace)
         _wait(lambda: not self.relay.count(), self.settings.drain_grace, sleep)
         self.relay.interrupt()
         _wait(lambda: not self.hub.counts()["connections"], FAREWELL, sleep)

@@ -12,19 +12,13 @@ import orjson
 from flask import Blueprint, Response, request
 
 from app.errors import Overloaded, TooLarge
-from app.hub.outlets import GeneratorOutlet, Peer
 from app.hub.reading import named_by
-from app.web import body, shapes
-from app.web.parts import parts
+from app.web import body, files, shapes
+from app.web.parts import Parts, parts
+from app.web.streams import HEADERS, LastResponse
 
 bp = Blueprint("sse", __name__, url_prefix="/sse")
 
-# no-transform: a compressor would hold events back; X-Accel-Buffering: nginx would too.
-HEADERS = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-}
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -42,20 +36,22 @@ def create_connect() -> Response:
     part = parts()
     part.sweep.ensure()  # first: where no thread can be had, no stream takes a place
     try:
+        files.check_room(request.environ.get("gunicorn.socket"))
         opened = part.hub.open(
-            client_id, cursor, close_on_done=close_on_done, beat_as_event=beat, named=bool(asked)
+            client_id,
+            cursor,
+            close_on_done=close_on_done,
+            beat_as_event=beat,
+            named=bool(asked),
+            address=_address(part),
         )
     except Overloaded as error:
         if by_status:
             raise
-        return Response(part.hub.overloaded(client_id, error.retry_after or 10.0), headers=HEADERS)
+        return LastResponse(part.hub.overloaded(client_id, error.retry_after or 10.0))
     if opened is None:
         return Response(status=204)
-    version = request.environ.get("SERVER_PROTOCOL", "")
-    sock = request.environ.get("gunicorn.socket")
-    plain = version.startswith("HTTP/1") and not hasattr(sock, "getpeercert")
-    outlet = GeneratorOutlet(*opened, part.hub.take, part.hub.leave, Peer(sock, plain), version == "HTTP/1.1")
-    return Response(outlet, headers=HEADERS, direct_passthrough=True)
+    return part.streams.answer(opened)
 
 
 @bp.post("/send")
@@ -77,6 +73,10 @@ def close() -> dict[str, Any]:
 def client(client_id: str) -> dict[str, Any]:
     """`{clientId, connections, waiting, lastEventId, generations}`; 404 where unknown."""
     return parts().hub.client(body.ident(client_id))
+
+
+def _address(part: Parts) -> str:
+    return part.addresses.of(request.remote_addr or "", request.headers.get("X-Forwarded-For", ""))
 
 
 def check_size(data: Any) -> None:

@@ -16,6 +16,7 @@ from app.hub.registry import Limits
 
 ROOMY = Retention(events=1_000, bytes=1 << 20, age=600.0)
 HEARTBEAT = 15.0
+WALL = 1_700_000_000.1239
 
 
 class Clock:
@@ -42,6 +43,11 @@ class Text:
 
     def data(self) -> dict[str, Any]:
         return {"content": "".join(self._parts)}
+
+
+def merge(deltas: list[dict[str, Any]]) -> dict[str, Any]:
+    """One delta that adds to a Text what these add."""
+    return {"content": "".join(delta["content"] for delta in deltas)}
 
 
 class Said(NamedTuple):
@@ -145,6 +151,13 @@ class Tab:
         self.events += events
         return events
 
+    def take_all(self) -> list[Said]:
+        """What is due, in as many writes as it needs."""
+        events: list[Said] = []
+        while some := self.take():
+            events += some
+        return events
+
     def leave(self, acknowledged: int | None = None) -> None:
         """The stream ends, whoever ended it; `acknowledged` bytes of it are proven to have arrived."""
         self._desk.hub.leave(self.connection, acknowledged)
@@ -161,10 +174,11 @@ class Desk:
 
     def __init__(self, **limits: Any) -> None:
         self.clock = Clock()
+        self.chance = 0.5  # what is random is this
         self.limits = Limits(
             **{"mailbox": ROOMY, "news": ROOMY, "heartbeat": HEARTBEAT, "client_memory": 60.0, **limits}
         )
-        self.hub = Hub(self.limits, Text, self.clock, wall=lambda: 1_700_000_000.1239, jitter=lambda: 0.5)
+        self.hub = Hub(self.limits, Text, merge, self.clock, wall=lambda: WALL, jitter=lambda: self.chance)
         self._seq: Counter[str] = Counter()
 
     def start(self, g: str = "g", attempt: int = 1, client: str = "c") -> int | None:

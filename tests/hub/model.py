@@ -29,13 +29,17 @@ class Entry:
     client: str
     what: Any
     at: float
-    size: int
+    frame: bytes
     seq: int = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.frame)
 
 
 @dataclass
 class Stream:
-    """What a connection was written: (bytes so far, number, when), and where it began."""
+    """What a connection was written: of each event (bytes so far, number, when), and where it began."""
 
     connection: Connection
     began: int
@@ -44,11 +48,12 @@ class Stream:
     writes: list[tuple[int, int, float]] = field(default_factory=list)
     unwritten: bool = True
 
-    def wrote(self, size: int, number: int, now: float) -> None:
+    def wrote(self, events: list[tuple[int, int]], size: int, upto: int, now: float) -> None:
+        """That `size` bytes were given to the kernel: `events` are (where in them it ends, number)."""
         self.connection.wrote(size, now)
         self.unwritten = False
-        self.written = number
-        self.writes.append((self.sent, number, now))
+        self.written = upto
+        self.writes += [(self.sent - size + end, number, now) for end, number in events]
 
     def handed(self, acknowledged: int | None, now: float, patience: float) -> int:
         if self.connection.said and not self.unwritten:
@@ -109,8 +114,8 @@ class World:
 
     def say(self, client: str, kind: str, what: Any, body: bytes, now: float, seq: int = 0) -> int:
         self.count += 1
-        size = len(frame(body, f"{self.epoch}.{self.count}"))
-        self.entries.append(Entry(self.count, kind, client, what, now, size, seq))
+        whole = frame(body, f"{self.epoch}.{self.count}")
+        self.entries.append(Entry(self.count, kind, client, what, now, whole, seq))
         self.trim(client, now)
         return self.count
 
@@ -163,6 +168,12 @@ class World:
     def kept(self, client: str) -> list[Entry]:
         trimmed = self.clients[client].trimmed if client else self.news_trimmed
         return [e for e in self.entries if e.client == client and e.number > trimmed]
+
+    def deltas(self, g: str, above: int, upto: int) -> list[Entry]:
+        """The deltas of the try of an answer that `upto` belongs to."""
+        of_g = [e for e in self.entries if e.number <= upto and e.kind in ANSWERS and e.what[0] == g]
+        begun = max(e.number for e in of_g if e.kind in STARTS)
+        return [e for e in of_g if e.kind == "delta" and e.number > max(begun, above)]
 
     def above(self, client: str, start: Start) -> list[Entry]:
         """All that was said to a client above a start, whether it is still there or not."""
@@ -252,6 +263,7 @@ class Page:
         self.stopped = False  # told not to come back
         self._promised: list[Start] = []  # where it begins anew, at `connected` or at each `reset`
         self._anew = False
+        self._began = False  # on this stream, not on one before
         self._buffer = b""
         self._seen: dict[int, str] = {}
         self._staged: dict[int, str] = {}
@@ -263,7 +275,7 @@ class Page:
     def connect(self, stream: Stream, promised: Start) -> None:
         self.stream, self._anew = stream, promised.how == "anew"
         self._promised = [promised] if promised.how != "resumed" else []
-        self.flying, self._buffer, self._staged = b"", b"", {}
+        self.flying, self._buffer, self._staged, self._began = b"", b"", {}, False
 
     def promise(self, start: Start) -> None:
         """It is told to begin anew, and will know when the bytes arrive."""
@@ -283,6 +295,7 @@ class Page:
                 self._hear(said)
 
     def _hear(self, said: Said) -> None:
+        read = number(self.cursor) if self.cursor else 0
         if said.id is not None:
             assert number(said.id) >= number(self.cursor or said.id), f"{said} moves {self.cursor} back"
             self.cursor = said.id
@@ -297,11 +310,11 @@ class Page:
         elif said.type == "snapshot":
             self._show(said)
         elif not said.name:
-            self._tell(said)
+            self._tell(said, read)
 
     def _begin(self) -> None:
         """From here on nothing may be missing; what was before, the page loads from elsewhere."""
-        self.start = self._promised.pop(0)
+        self.start, self._began = self._promised.pop(0), True
         self.texts, self._seen, self._staged, self._covered = {}, {}, {}, {}
 
     def _show(self, said: Said) -> None:
@@ -316,22 +329,33 @@ class Page:
         if said.id is not None:
             self._commit()
 
-    def _tell(self, said: Said) -> None:
+    def _tell(self, said: Said, read: int) -> None:
+        """An event of a log, to a page that has read it up to a number; a delta may stand for several."""
         entry = self.world.find(self.client, said)
         assert said.id is None or number(said.id) == entry.number, f"{said} is {entry}"
+        told = self._merged(said, entry, read) if said.type == "delta" else [entry]
         before = [*self._seen, *self._staged]
         assert entry.number not in before, f"{said} came twice"
-        assert not before or entry.number > before[-1], f"{said} came after {before[-1]}"
-        self._staged[entry.number] = said.type
+        assert not before or told[0].number > before[-1], f"{said} came after {before[-1]}"
+        old_news = entry.client == ALL and entry.number <= self.start.news
+        assert not (self._began and old_news), f"{said} was said before the page began"
+        self._staged |= dict.fromkeys((e.number for e in told), said.type)
         if said.type in STARTS:
             self.texts[said.what] = ""
         elif said.type == "delta":
-            assert said.id is not None, f"{said} in an opening"
-            covered = self._covered.get(said.what, 0)
-            assert entry.seq > covered, f"{said} came after a snapshot of {covered}"
             self.texts[said.what] = self.texts.get(said.what, "") + said.body["data"]["content"]
         if said.id is not None:
             self._commit()
+
+    def _merged(self, said: Said, last: Entry, read: int) -> list[Entry]:
+        """The deltas that one stands for: all of its answer that the page has not read, and they alone."""
+        assert said.id is not None, f"{said} in an opening"
+        covered = self._covered.get(said.what, 0)
+        assert last.seq > covered, f"{said} came after a snapshot of {covered}"
+        run = [e for e in self.world.deltas(said.what, read, last.number) if e.seq > covered]
+        text = self.world.text(said.what, run[0].number - 1) + said.body["data"]["content"]
+        assert text == self.world.text(said.what, last.number), f"{said} is not what {run} say"
+        return run
 
     def _commit(self) -> None:
         self._seen |= self._staged

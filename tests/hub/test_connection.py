@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import pytest
 
-from app.hub.connection import ENDINGS, UNCONFIRMED, Connection, Write
+from app.hub.connection import ENDINGS, UNCONFIRMED, Connection
 from app.hub.mailbox import Retention
+from app.hub.outlets import GeneratorOutlet
+from app.hub.peer import Peer
 from app.hub.reading import Position
-from tests.hub.kit import HEARTBEAT, Desk, read, types
+from tests.hub.kit import HEARTBEAT, Desk, types
 
 KEEP_THREE = Retention(events=3, bytes=1 << 20, age=600.0)
 PATIENCE = 2 * HEARTBEAT
-
-
-@pytest.fixture
-def desk() -> Desk:
-    desk = Desk()
-    desk.meet()
-    return desk
 
 
 def written(*numbers: int, size: int = 100, every: float = 1.0) -> Connection:
@@ -28,6 +22,7 @@ def written(*numbers: int, size: int = 100, every: float = 1.0) -> Connection:
     connection = Connection("id", "c")
     for n, number in enumerate(numbers):
         connection.position = Position(number, number)
+        connection.taken = [(size, number)]
         connection.wrote(size, now=n * every)
     return connection
 
@@ -52,42 +47,28 @@ def test_every_way_to_end_says_whether_to_come_back() -> None:
     assert {name: tuple(ending) for name, ending in ENDINGS.items() if ending.said} == {
         "closed": (True, False),
         "shutdown": (True, True),
+        "lifetime": (True, True),
         "slow": (True, True),
     }
 
 
-@pytest.mark.parametrize(("reason", "reconnect"), [("closed", False), ("shutdown", True)])
-def test_an_end_that_is_said_is_said_once_and_is_the_last_word(reason: str, reconnect: bool) -> None:
+@pytest.mark.parametrize("reason", sorted(ENDINGS))
+def test_nothing_is_written_after_the_last_word(reason: str) -> None:
     connection = Connection("id", "c")
     connection.end(reason)
-    assert not connection.over
-    farewell = connection.farewell(b"retry: 7\n\n")
-    assert connection.over
-    assert farewell.startswith(b"retry: 7\n\n") is reconnect
-    (said,) = read(farewell)
-    assert (said.type, said.id) == ("closing", None)
-    assert said.body == {"type": "closing", "clientId": "c", "reason": reason, "reconnect": reconnect}
-
-
-@pytest.mark.parametrize("reason", ["done", "gone"])
-def test_the_other_ends_are_not_said(reason: str) -> None:
-    connection = Connection("id", "c")
-    connection.end(reason)
-    assert connection.farewell(b"retry: 7\n\n") == b""
-    assert connection.over
-
-
-def test_nothing_is_written_to_a_peer_that_is_gone() -> None:
-    connection = Connection("id", "c")
-    connection.end("gone")
+    assert connection.over is (reason == "gone")
+    connection.said = True
     assert connection.over
 
 
 def test_a_stream_tells_its_state() -> None:
-    connection = written(7)
-    assert repr(connection) == "<Connection id of c: open, at 7>"
+    connection = Connection("id", "c")
+    assert repr(connection) == "<Connection id of c: writing, at 0, handed 0, 0 bytes>"
+    connection = written(6, 7)
+    connection.confirm(100)
+    assert repr(connection) == "<Connection id of c: open, at 7, handed 6, 200 bytes>"
     connection.end("done")
-    assert repr(connection) == "<Connection id of c: done, at 7>"
+    assert repr(connection) == "<Connection id of c: done, at 7, handed 6, 200 bytes>"
 
 
 # --- a reader that falls behind ---
@@ -142,6 +123,28 @@ def test_a_reader_that_missed_broadcasts_is_told_so() -> None:
     assert [said.what for said in tab.take()] == [5]
 
 
+def test_it_is_known_whether_a_take_was_all_there_is(desk: Desk) -> None:
+    tab = desk.tab()
+    for _ in range(3):
+        desk.send("x" * 50_000)
+    takes = []
+    while tab.take():
+        takes.append(tab.connection.more)
+    assert takes == [True, False]
+
+
+def test_it_is_known_too_where_deltas_were_merged_to_much_less(desk: Desk) -> None:
+    desk.start()
+    tab = desk.tab()
+    for _ in range(1_000):
+        desk.delta("x")
+    tab.take()
+    assert tab.connection.more
+    tab.take_all()
+    assert not tab.connection.more
+    assert len(tab.text) == 1_000
+
+
 # --- what counts as handed: by acknowledged bytes ---
 
 
@@ -151,6 +154,76 @@ def test_a_reader_that_missed_broadcasts_is_told_so() -> None:
 def test_handed_is_what_was_acknowledged_to_its_last_byte(acknowledged: int, handed: int) -> None:
     connection = written(1, 2, 3)
     connection.end("gone")
+    assert connection.settle(acknowledged, now=0.0) == handed
+
+
+def test_of_a_write_of_several_events_those_are_handed_that_arrived_whole() -> None:
+    connection = Connection("id", "c")
+    connection.position = Position(3, 3)
+    connection.taken = [(100, 1), (150, 2), (400, 3)]
+    connection.wrote(450, now=0.0)
+    for acknowledged, handed in ((99, 0), (100, 1), (399, 2), (400, 3)):
+        connection.confirm(acknowledged)
+        assert connection.handed == handed
+    assert (connection.wired, connection.writes) == (450, [])
+
+
+def test_the_head_of_a_chunk_stands_before_its_events() -> None:
+    connection = written(1)
+    connection.taken = [(50, 2)]
+    connection.wrote(57, now=0.0, before=5)
+    connection.confirm(154)
+    assert connection.handed == 1
+    connection.confirm(155)
+    assert connection.handed == 2
+
+
+def test_each_event_of_what_is_taken_is_noted_where_it_ends(desk: Desk) -> None:
+    tab = desk.tab()
+    for n in range(3):
+        desk.send("x" * n)
+    data = desk.hub.take(tab.connection)
+    ends = [position for position in range(1, len(data) + 1) if data[:position].endswith(b"\n\n")]
+    assert tab.connection.taken == list(zip(ends, (1, 2, 3), strict=True))
+
+
+def test_a_reset_and_a_farewell_are_no_events_but_take_their_room() -> None:
+    desk = Desk(mailbox=KEEP_THREE)
+    tab = desk.tab()
+    for n in range(4):
+        desk.send(n)
+    desk.hub.close("c")
+    data = desk.hub.take(tab.connection)
+    ends = [position for position in range(1, len(data) + 1) if data[:position].endswith(b"\n\n")]
+    assert tab.connection.taken == list(zip(ends[1:-1], (2, 3, 4), strict=True))
+
+
+def test_a_heartbeat_hands_nothing_over(desk: Desk) -> None:
+    tab = desk.tab()
+    desk.clock.advance(HEARTBEAT)
+    desk.hub.upkeep.beat()
+    desk.hub.take(tab.connection)
+    assert tab.connection.taken == []
+    tab.connection.wrote(3, now=0.0)
+    assert tab.connection.wired == tab.size + 3
+
+
+def test_of_a_write_that_its_own_socket_cut_those_events_are_handed_that_arrived() -> None:
+    connection = written(1)
+    connection.owns = True
+    connection.position = Position(3, 3)
+    connection.taken = [(50, 2), (100, 3)]
+    connection.end("slow")
+    assert connection.settle(150, now=0.0) == 2
+
+
+@pytest.mark.parametrize(("acknowledged", "handed"), [(199, 1), (200, 2), (None, 2)])
+def test_who_stayed_to_see_what_arrived_believes_only_that_where_it_can_be_seen(
+    acknowledged: int | None, handed: int
+) -> None:
+    connection = written(1, 2)
+    connection.owns = connection.said = True
+    connection.end("closed")
     assert connection.settle(acknowledged, now=0.0) == handed
 
 
@@ -253,8 +326,6 @@ def test_without_a_socket_the_memory_of_writes_is_bounded_by_time() -> None:
 
 
 def _outlet_without_a_socket(desk: Desk) -> Any:
-    from app.hub.outlets import GeneratorOutlet, Peer
-
     opened = desk.hub.open("c")
     assert opened
     outlet = GeneratorOutlet(*opened, desk.hub.take, desk.hub.leave, Peer(None), True, desk.clock)
@@ -308,26 +379,3 @@ def test_only_a_whole_opening_moves_the_mark(desk: Desk) -> None:
     assert types(whole.head) == ["connected", "message", "started", "snapshot"]
     whole.leave(acknowledged=whole.size)
     assert types(desk.tab().head) == ["connected", "snapshot"]
-
-
-def test_the_mark_can_be_asked_for_while_an_outlet_confirms_its_last_write() -> None:
-    """Another thread reads the mark under the hub's lock; the outlet confirms without it."""
-    connection = written(1, 2)
-    connection.writes = _ConfirmedMeanwhile(connection)
-    assert connection.written == 2
-
-
-class _ConfirmedMeanwhile(deque[Write]):
-    """Writes that are all confirmed by another thread right after somebody looked whether there are any."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection.writes)
-        self._connection = connection
-
-    def __bool__(self) -> bool:
-        there_are = len(self) > 0
-        if there_are:
-            number = self[-1].number
-            self.clear()
-            self._connection.handed = number
-        return there_are

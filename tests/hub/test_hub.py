@@ -11,17 +11,12 @@ from typing import Any
 import pytest
 
 from app.errors import NotFound, Overloaded
+from app.hub import hub
+from app.hub.hub import FAN_OUT
 from app.hub.mailbox import Retention
-from app.hub.outlets import GeneratorOutlet, Peer
+from app.hub.outlets import GeneratorOutlet
+from app.hub.peer import Peer
 from tests.hub.kit import ROOMY, Desk, count_wakes, number, read, types
-
-
-@pytest.fixture
-def desk() -> Desk:
-    desk = Desk()
-    desk.meet()
-    return desk
-
 
 # --- the first bytes ---
 
@@ -31,23 +26,9 @@ def test_a_stream_begins_with_retry_and_connected(desk: Desk) -> None:
     assert re.match(rb'retry: 2000\n\nid: [0-9a-f]{8}\.0\ndata: \{"type":"connected",', head)
 
 
-@pytest.mark.parametrize(("chance", "retry"), [(0.0, b"1000"), (0.5, b"2000"), (0.9999, b"2999")])
-def test_retry_is_two_seconds_give_or_take_half(desk: Desk, chance: float, retry: bytes) -> None:
-    desk.hub._jitter = lambda: chance
-    assert desk.tab().bytes.startswith(b"retry: %b\n\n" % retry)
-
-
 def test_every_connection_has_an_id_of_its_own(desk: Desk) -> None:
     ids = {desk.tab().head[0].body["connectionId"] for _ in range(5)}
     assert len(ids) == 5
-
-
-def test_who_finds_no_room_is_told_when_to_come_back(desk: Desk) -> None:
-    body = desk.hub.overloaded("c", 10.0)
-    assert body.startswith(b"retry: 10000\n\n")
-    (said,) = read(body)
-    assert said.body == {"type": "overloaded", "clientId": "c", "retryAfter": 10.0}
-    assert said.id is None
 
 
 # --- publish ---
@@ -234,6 +215,30 @@ def test_the_broadcast_log_forgets_by_age(desk: Desk) -> None:
     assert types(desk.tab(at).head) == ["connected", "reset"]
 
 
+@pytest.mark.parametrize("verb", ["broadcast", "drain"])
+def test_who_wakes_very_many_lets_others_have_their_turn(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    turns: list[tuple[int, bool]] = []
+    streams = [desk.tab(client=f"c{n}") for n in range(2 * FAN_OUT + 1)]
+    woken: list[int] = []
+    for stream in streams:
+        stream.connection.wake = lambda: woken.append(1)
+    monkeypatch.setattr(hub, "give_way", lambda: turns.append((len(woken), desk.hub._lock.locked())))
+    desk.tell() if verb == "broadcast" else desk.hub.drain(10.0)
+    assert turns == [(FAN_OUT, False), (2 * FAN_OUT, False)]
+    assert len(woken) == len(streams)
+
+
+def test_what_is_sent_while_a_broadcast_gives_way_comes_after_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = [desk.tab(client=f"c{n}") for n in range(FAN_OUT + 1)]
+    monkeypatch.setattr(hub, "give_way", lambda: desk.send("meanwhile", client=f"c{FAN_OUT}"))
+    desk.tell("all")
+    assert [said.what for said in streams[-1].take()] == ["all", "meanwhile"]
+
+
 # --- close ---
 
 
@@ -305,7 +310,7 @@ def test_after_close_the_answers_go_on_and_bring_nobody_back(desk: Desk) -> None
 
 
 def test_draining_lets_nobody_in(desk: Desk) -> None:
-    desk.hub.drain()
+    desk.hub.drain(10.0)
     with pytest.raises(Overloaded) as refusal:
         desk.tab()
     assert refusal.value.retry_after
@@ -314,20 +319,19 @@ def test_draining_lets_nobody_in(desk: Desk) -> None:
 def test_draining_ends_idle_streams_at_once_and_asks_them_back(desk: Desk) -> None:
     tab = desk.tab()
     last = desk.send()
-    desk.hub.drain()
+    desk.hub.drain(10.0)
     events = tab.take()
     assert types(events) == ["message", "closing"]
     assert events[0].number == last
     assert events[1].body["reason"] == "shutdown"
     assert events[1].body["reconnect"] is True
-    assert tab.bytes.count(b"retry: 2000\n\n") == 2
     assert tab.connection.over
 
 
 def test_draining_ends_a_stream_with_a_running_answer_after_the_answer(desk: Desk) -> None:
     desk.start()
     tab = desk.tab()
-    desk.hub.drain()
+    desk.hub.drain(10.0)
     desk.delta("Hello")
     assert types(tab.take()) == ["started", "delta"] or tab.text == "Hello"
     assert not tab.connection.over
@@ -343,16 +347,27 @@ def test_draining_waits_for_a_reader_that_lags_until_it_has_it_all(desk: Desk) -
     for _ in range(10):
         desk.delta("x" * 100_000)
     desk.end()
-    desk.hub.drain()
+    desk.hub.drain(10.0)
     said: list[str] = []
     while not tab.connection.over:
         said += types(tab.take())
     assert said == ["started", *["delta"] * 10, "done", "[DONE]", "closing"]
 
 
+def test_those_that_a_drain_ends_come_back_over_all_the_seconds_given(desk: Desk) -> None:
+    tabs = [desk.tab(client=f"c{n}") for n in range(10)]
+    desk.hub.drain(20.0)
+    back = []
+    for n, tab in enumerate(tabs):
+        desk.chance = n / 10
+        back.append(re.findall(rb"^retry: (\d+)", desk.hub.take(tab.connection), re.MULTILINE))
+    assert [int(milliseconds) for (milliseconds,) in back[1:]] == list(range(2_000, 20_000, 2_000))
+    assert int(back[0][0]) > 0
+
+
 def test_draining_wakes_everybody(desk: Desk) -> None:
     woken = [count_wakes(desk.tab(client=client)) for client in ("c", "d")]
-    desk.hub.drain()
+    desk.hub.drain(10.0)
     assert [len(w) for w in woken] == [1, 1]
 
 
@@ -390,8 +405,10 @@ def test_a_text_is_there_until_its_end_leaves_the_log(desk: Desk) -> None:
 
 def test_a_hub_tells_its_state(desk: Desk) -> None:
     desk.tab()
-    desk.send()
-    assert repr(desk.hub) == f"<Hub {desk.epoch}.1: 1 clients, 1 connections>"
+    desk.send("x" * 10_000)
+    assert repr(desk.hub) == f"<Hub {desk.epoch}.1: 1 clients, 1 connections, 10 KiB>"
+    desk.hub.drain(10.0)
+    assert " draining: " in repr(desk.hub)
 
 
 # --- the lock ---
@@ -418,7 +435,7 @@ def test_nobody_is_woken_asked_or_logged_about_under_the_lock(
     desk.hub.upkeep.beat()
     desk.hub.upkeep.age()
     desk.hub.close("c")
-    desk.hub.drain()
+    desk.hub.drain(10.0)
     tab.leave()
     assert held == []
 
@@ -426,7 +443,7 @@ def test_nobody_is_woken_asked_or_logged_about_under_the_lock(
 def test_an_error_leaves_the_lock_free(desk: Desk) -> None:
     with pytest.raises(NotFound):
         desk.send(client="unknown")
-    desk.hub.drain()
+    desk.hub.drain(10.0)
     with pytest.raises(Overloaded):
         desk.tab()
     assert not desk.hub._lock.locked()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.hub.events import DONE, Event, make_event
-from app.hub.mailbox import Log, Mailbox, Retention
+from app.hub.mailbox import EVENT_COST, Log, Mailbox, Retention
 from tests.hub.kit import ROOMY, Text
 
 EPOCH = "0123abcd"
@@ -286,6 +286,73 @@ def test_once_the_terminal_event_has_left_nothing_makes_up_for_the_deltas() -> N
     assert box.box.floor == end
 
 
+# --- letting go because memory is short ---
+
+
+def test_what_was_handed_is_let_go_of_and_nothing_else() -> None:
+    box = Box()
+    said = [box.message() for _ in range(4)]
+    assert numbers(box.box.release(said[1])) == said[:2]
+    assert numbers(box.box.after(0)) == said[2:]
+    assert box.box.floor == box.box.delta_floor == said[1]
+    assert box.box.release(said[1]) == []
+
+
+def test_what_is_let_go_of_in_the_middle_of_a_run_leaves_the_rest_of_it_one_event() -> None:
+    box = Box(events=2)
+    box.start()
+    deltas = [box.delta("x", seq=seq) for seq in range(1, 6)]
+    box.box.release(deltas[2])
+    box.message()
+    assert box.box.trim(now=0.0) == []
+    assert box.box.floor == 1, "a snapshot makes up for deltas"
+    assert box.box.delta_floor == deltas[2]
+    box.message()
+    assert numbers(box.box.trim(now=0.0)) == deltas[3:]
+
+
+def test_an_answer_that_is_let_go_of_takes_its_text_along() -> None:
+    box = Box()
+    box.start()
+    box.delta("Hello")
+    end = box.end()
+    box.box.release(end)
+    assert (box.box.folds, box.box.weight) == ({}, 0)
+
+
+# --- what it weighs ---
+
+
+def test_an_empty_mailbox_weighs_nothing() -> None:
+    assert Box().box.weight == 0
+
+
+def test_it_weighs_its_frames_what_is_around_them_and_its_texts() -> None:
+    box = Box()
+    box.start()
+    for seq in (1, 2):
+        box.delta("x", seq=seq)
+    box.message()
+    deltas = [event for event in box.box.after(0) if event.kind == "delta"]
+    assert box.box.texts == sum(len(event.frame) for event in deltas)
+    assert box.box.weight == box.box.bytes + box.box.texts + 4 * EVENT_COST
+
+
+def test_a_text_that_starts_over_weighs_nothing_and_one_that_ended_as_long_as_its_end_is_kept() -> None:
+    box = Box(age=10.0)
+    box.start()
+    box.delta("wrong")
+    box.start(attempt=2)
+    assert box.box.texts == 0
+    box.delta("right", seq=2)
+    end = box.end()
+    weighs = box.box.texts
+    box.box.trim(now=end + 10.0)
+    assert box.box.texts == weighs > 0
+    box.box.trim(now=end + 10.1)
+    assert box.box.texts == 0
+
+
 # --- what may be said of a generation ---
 
 
@@ -337,4 +404,4 @@ def test_nothing_is_made_for_a_mailbox_before_its_first_event() -> None:
 def test_a_mailbox_tells_its_state() -> None:
     box = Box()
     box.message()
-    assert repr(box.box) == f"<Mailbox 1 events, {box.box.bytes} bytes, floor 0, handed 0>"
+    assert repr(box.box) == f"<Mailbox 1 events, {box.box.bytes} bytes, 0 running, floor 0, handed 0>"

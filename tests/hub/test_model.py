@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from app.errors import NotFound
+from app.hub import reading
 from app.hub.events import encode
 from app.hub.mailbox import Retention
-from tests.hub.kit import HEARTBEAT, Desk, number, read, types
-from tests.hub.model import ALL, Page, Stream, World
+from tests.hub.kit import HEARTBEAT, Desk, Said, number, read, types
+from tests.hub.model import ALL, Entry, Page, Stream, World
 
-MAILBOX = Retention(events=6, bytes=2_500, age=40.0)
 NEWS = Retention(events=4, bytes=1_000, age=40.0)
 MEMORY = 60.0
 PATIENCE = 2 * HEARTBEAT
@@ -27,6 +28,7 @@ PAGES = 3
 TERMINAL = ("done", "error")
 ACTIONS = [
     *["deltas"] * 4,
+    *["flood"] * 2,
     *["start", "end", "send", "all_catch_up", "write"] * 2,
     *["cut"] * 4,
     *["come_back"] * 3,
@@ -39,10 +41,13 @@ WORDS = st.sampled_from(["x", "Hello ", "wörld", "\n", "\u2028", "😀" * 20])
 class HubAgainstLists(RuleBasedStateMachine):
     """Calls go to the real hub and to the lists; pages read the hub's bytes and check them by the lists."""
 
+    mailbox = Retention(events=6, bytes=9_000, age=40.0)
+    lag = reading.LAG
+
     def __init__(self) -> None:
         super().__init__()
-        self.desk = Desk(mailbox=MAILBOX, news=NEWS, client_memory=MEMORY)
-        self.world = World(self.desk.epoch, MAILBOX, NEWS, MEMORY, PATIENCE)
+        self.desk = Desk(mailbox=self.mailbox, news=NEWS, client_memory=MEMORY)
+        self.world = World(self.desk.epoch, self.mailbox, NEWS, MEMORY, PATIENCE)
         self.pages: list[Page] = []
         self.attempts: Counter[str] = Counter()
         self.seqs: Counter[str] = Counter()
@@ -70,8 +75,13 @@ class HubAgainstLists(RuleBasedStateMachine):
     def deltas(self, draw: Draw) -> None:
         for g in self._one_of(draw, self._running()):
             for word in draw(st.lists(WORDS, min_size=1, max_size=6)):
-                self.seqs[g] += 1
-                self._publish(self.world.owner[g], "delta", g, seq=self.seqs[g], data={"content": word})
+                self._delta(g, word)
+
+    def flood(self, draw: Draw) -> None:
+        """More deltas than a reader may lag behind, or just not."""
+        for g in self._one_of(draw, self._running()):
+            for n in range(draw(st.integers(self.lag - 2, self.lag + 3))):
+                self._delta(g, f"{n} ")
 
     def restart(self, draw: Draw) -> None:
         for g in self._one_of(draw, self._running()):
@@ -123,16 +133,16 @@ class HubAgainstLists(RuleBasedStateMachine):
             self._arrive(page)
 
     def write(self, draw: Draw) -> None:
-        """The kernel gets what is due, and keeps it for now."""
+        """The kernel gets what is due at once, and keeps it for now."""
         for page in self._one_of(draw, self._with_stream()):
-            self._take(page)
+            self._write(page)
 
     def cut(self, draw: Draw) -> None:
         """The network dies: some bytes arrive, the kernel may know of more, a page sees whole blocks only."""
         for page in self._one_of(draw, self._with_stream()):
             assert page.stream
             if draw(st.booleans()):
-                self._take(page, notes=draw(st.booleans()))
+                self._write(page, notes=draw(st.booleans()))
             size = draw(_sizes(page.flying))
             missing = len(page.flying) - size
             page.receive(size)
@@ -205,6 +215,10 @@ class HubAgainstLists(RuleBasedStateMachine):
     def _without_stream(self) -> list[Page]:
         return [page for page in self.pages if not page.stream]
 
+    def _delta(self, g: str, text: str) -> None:
+        self.seqs[g] += 1
+        self._publish(self.world.owner[g], "delta", g, seq=self.seqs[g], data={"content": text})
+
     def _publish(self, client: str, kind: str, g: str, **fields: object) -> None:
         if kind in ("started", "queued"):
             fields = {"conversationId": "k", **fields}
@@ -233,26 +247,67 @@ class HubAgainstLists(RuleBasedStateMachine):
         self.world.clients[client].streams.append(stream)
         self.world.clients[client].closed = False
         page.connect(stream, promised)
-        self._fly(page, opened.head, ids[-1] if ids else promised.own)
+        at = ids[-1] if ids else promised.own
+        self._fly(page, opened.head, [(len(opened.head), at)], at)
 
-    def _take(self, page: Page, notes: bool = True) -> None:
+    def _take(self, page: Page) -> None:
+        """All that is due, in as many writes as it takes."""
         assert page.stream
-        anew = self.world.anew("reset", page.client)
-        data = self.desk.hub.take(page.stream.connection)
-        told = types(read(data))
-        if "reset" in told:
-            page.promise(anew)
-        if data:
-            last = page.close_on_done and "[DONE]" in told
-            self._fly(page, data, self.world.last_done(page.client) if last else self.world.count, notes)
+        while self._write(page):
+            pass
+        connection = page.stream.connection
+        assert connection.ending or connection.position.own == self.world.count
 
-    def _fly(self, page: Page, data: bytes, upto: int, notes: bool = True) -> None:
+    def _write(self, page: Page, notes: bool = True) -> bool:
+        """What is due at once; False where that is nothing."""
+        assert page.stream
+        connection = page.stream.connection
+        above, folded = connection.position.own, connection.position.folded
+        kept = [e for e in self.world.kept(page.client) if e.kind == "delta" and e.number > above]
+        anew = self.world.anew("reset", page.client)
+        data = self.desk.hub.take(connection)
+        told = read(data)
+        if "reset" in types(told):
+            page.promise(anew)
+        opened = folded or {"reset", "snapshot"} & set(types(told))
+        self._check_frames(page.client, data, lags=len(kept) > self.lag)
+        if len(kept) > self.lag and not opened:
+            self._check_merged(told, kept)
+        if data:
+            upto = connection.position.own
+            ids = [said.number for said in told if said.id is not None]
+            assert upto in (self.world.count, *ids[-1:])
+            self._fly(page, data, _ends(data), upto, notes)
+        return bool(data)
+
+    def _check_frames(self, client: str, data: bytes, lags: bool) -> None:
+        """Only deltas are ever merged, and only for who lags: all else are the frames of the log."""
+        frames = {e.frame for e in self.world.entries if e.client in (client, ALL)}
+        for block in re.findall(rb"id: .*\n.*\n\n", data):
+            if b'"type":"snapshot"' not in block and not (lags and b'"type":"delta"' in block):
+                assert block in frames
+
+    def _check_merged(self, told: list[Said], due: list[Entry]) -> None:
+        """Each delta stands for as many of those due as it may, and for no more."""
+        runs: list[list[Entry]] = []
+        for said in told:
+            is_delta = said.type == "delta"
+            runs.append([e for e in due if is_delta and e.what[0] == said.what and e.seq <= said.body["seq"]])
+            due = [e for e in due if e not in runs[-1]]
+        for run, after in pairwise([*runs, []]):
+            assert len(run) < 2 or sum(e.size for e in run) <= reading.MERGED
+            if run and after and run[0].what[0] == after[0].what[0]:
+                assert sum(e.size for e in [*run, after[0]]) > reading.MERGED
+
+    def _fly(
+        self, page: Page, data: bytes, events: list[tuple[int, int]], upto: int, notes: bool = True
+    ) -> None:
         assert page.stream
         page.flying += data
         page.stream.sent += len(data)
         page.stream.unwritten = True
         if notes:
-            page.stream.wrote(len(data), upto, self.now)
+            page.stream.wrote(events, len(data), upto, self.now)
 
     def _arrive(self, page: Page) -> None:
         """All that flies arrives; a stream that has said its last word is over."""
@@ -275,5 +330,34 @@ def _sizes(flying: bytes) -> st.SearchStrategy[int]:
     return st.sampled_from(blocks) | st.integers(0, len(flying))
 
 
+def _ends(data: bytes) -> list[tuple[int, int]]:
+    """Of each event that has a place: where it ends, its number."""
+    return [(m.end(), number(m[1].decode())) for m in re.finditer(rb"id: (.*)\n.*\n\n", data)]
+
+
+class HubInSmallSteps(HubAgainstLists):
+    """The same with numbers so small that everything is cut in pieces: logs, writes, runs of deltas."""
+
+    mailbox = Retention(events=8, bytes=2_000, age=40.0)
+    lag = 3
+
+    def __init__(self) -> None:
+        self._as_shipped = reading.LAG, reading.AT_ONCE, reading.MERGED
+        super().__init__()
+
+    @initialize(at_once=st.sampled_from([150, 300, 900]), merged=st.sampled_from([300, 500]))
+    def cut_small(self, at_once: int, merged: int) -> None:
+        reading.LAG, reading.AT_ONCE, reading.MERGED = self.lag, at_once, merged
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            reading.LAG, reading.AT_ONCE, reading.MERGED = self._as_shipped
+
+
 TestHubAgainstLists = HubAgainstLists.TestCase
-TestHubAgainstLists.settings = settings(max_examples=300, stateful_step_count=40)
+TestHubInSmallSteps = HubInSmallSteps.TestCase
+TestHubAgainstLists.settings = TestHubInSmallSteps.settings = settings(
+    max_examples=300, stateful_step_count=40
+)

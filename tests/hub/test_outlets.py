@@ -1,13 +1,9 @@
-"""How bytes leave: head first, joined, woken from anywhere, ended once; and what a real socket knows."""
+"""How bytes leave by way of a server: head first, joined, woken from anywhere, ended once, handed by byte."""
 
 from __future__ import annotations
 
-import fcntl
 import socket
-import struct
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
 from itertools import islice
 from typing import Any
 
@@ -15,29 +11,11 @@ import pytest
 from gunicorn.util import write_chunk
 
 from app.hub.connection import UNCONFIRMED, Connection
-from app.hub.outlets import GeneratorOutlet, Peer
+from app.hub.outlets import GeneratorOutlet
+from app.hub.peer import Peer
+from tests.hub.ends import Pair, reset
 from tests.hub.kit import HEARTBEAT, Desk, read, types
 from tests.rig.reading import eventually
-
-Pair = tuple[socket.socket, socket.socket]
-
-
-@pytest.fixture
-def desk() -> Desk:
-    desk = Desk()
-    desk.meet()
-    return desk
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """(the server's, the reader's) ends of a TCP connection over loopback."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        reader = stack.enter_context(socket.create_connection(listener.getsockname(), timeout=5))
-        server, _ = listener.accept()
-        server.settimeout(5)
-        yield stack.enter_context(server), reader
 
 
 def outlet(desk: Desk, sock: Any = None, chunked: bool = True, **how: Any) -> GeneratorOutlet:
@@ -48,12 +26,6 @@ def outlet(desk: Desk, sock: Any = None, chunked: bool = True, **how: Any) -> Ge
 
 def connections(desk: Desk) -> int:
     return desk.hub.counts()["connections"]
-
-
-def reset(sock: socket.socket) -> None:
-    """Ends a connection by RST."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 # --- the iterable ---
@@ -125,6 +97,31 @@ def test_close_gives_the_place_back_of_a_stream_that_ended(desk: Desk) -> None:
     assert connections(desk) == 0
 
 
+# --- giving the connection away ---
+
+
+def test_who_gives_its_connection_away_has_nothing_more_to_do_with_it(desk: Desk, pair: Pair) -> None:
+    stream = outlet(desk, pair.server, chunked=False)
+    before = stream._peer.queued()
+    head = next(stream)
+    pair.server.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + head)
+    connection, base = stream.hand_over()
+    assert connection is stream._connection
+    assert base == before + len(b"HTTP/1.1 200 OK\r\n\r\n"), "what stands before the first byte of the stream"
+    assert connection.wired == len(head)
+    stream.close()
+    assert connections(desk) == 1
+
+
+def test_where_nothing_is_known_of_the_socket_nobody_can_tell_where_the_stream_begins(desk: Desk) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        stream = outlet(desk, one, chunked=False)
+        head = next(stream)
+        connection, base = stream.hand_over()
+    assert (base, connection.wired) == (None, len(head))
+
+
 # --- waking ---
 
 
@@ -154,7 +151,7 @@ def _wake_by(what: str, desk: Desk, stream: GeneratorOutlet) -> None:
         "broadcast": desk.tell,
         "publish": desk.start,
         "close": lambda: desk.hub.close("c"),
-        "drain": desk.hub.drain,
+        "drain": lambda: desk.hub.drain(10.0),
     }.get(what, desk.hub.upkeep.beat)()
 
 
@@ -225,106 +222,6 @@ def test_an_item_counts_as_written_when_the_server_asks_for_the_next(desk: Desk)
     assert desk.hub.client("c")["waiting"] == 1
 
 
-# --- what a socket knows ---
-
-
-def test_a_peer_that_is_there_is_not_gone(pair: Pair) -> None:
-    assert not Peer(pair[0]).gone()
-
-
-def test_a_peer_is_gone_after_its_fin(pair: Pair) -> None:
-    peer = Peer(pair[0])
-    pair[1].close()
-    eventually(peer.gone)
-
-
-def test_a_peer_is_gone_after_its_reset(pair: Pair) -> None:
-    peer = Peer(pair[0])
-    reset(pair[1])
-    eventually(peer.gone)
-
-
-def test_a_peer_that_only_stopped_reading_is_not_gone(pair: Pair) -> None:
-    pair[1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    _fill(pair[0])
-    assert not Peer(pair[0]).gone()
-
-
-def test_acknowledged_are_the_bytes_that_have_arrived(pair: Pair) -> None:
-    peer = Peer(pair[0])
-    before = peer.acknowledged()
-    pair[0].sendall(b"x" * 1_000)
-    eventually(lambda: peer.acknowledged() - before == 1_000)
-    assert peer.queued() - before == 1_000
-
-
-def test_queued_are_also_the_bytes_that_have_not_arrived(pair: Pair) -> None:
-    peer = Peer(pair[0])
-    before = peer.queued()
-    sent = _fill(pair[0])
-    assert peer.queued() - before == sent
-    eventually(lambda: 0 < peer.acknowledged() - before < sent)
-
-
-def _fill(sock: socket.socket) -> int:
-    """Writes until the kernel takes no more; how many bytes that were."""
-    sent = 0
-    sock.setblocking(False)
-    with suppress(BlockingIOError):
-        while True:
-            sent += sock.send(b"x" * 65_536)
-    return sent
-
-
-def test_over_ipv6_a_socket_knows_the_same() -> None:
-    with (
-        socket.create_server(("::1", 0), family=socket.AF_INET6) as listener,
-        socket.create_connection(listener.getsockname()[:2]) as reader,
-        listener.accept()[0] as server,
-    ):
-        peer = Peer(server)
-        assert (peer.counts, peer.gone()) == (True, False)
-        reader.close()
-        eventually(peer.gone)
-
-
-def test_where_no_tcp_socket_is_at_hand_nothing_is_known() -> None:
-    one, other = socket.socketpair()
-    with one, other:
-        for peer in (Peer(None), Peer(one), Peer(object())):
-            assert (peer.counts, peer.gone(), peer.acknowledged(), peer.queued()) == (False, False, 0, 0)
-
-
-def test_where_bytes_are_not_what_is_yielded_they_are_not_counted_but_the_peer_is_watched(pair: Pair) -> None:
-    peer = Peer(pair[0], counts=False)
-    assert not peer.counts
-    pair[1].close()
-    eventually(peer.gone)
-
-
-def test_of_a_socket_that_was_closed_under_it_a_peer_knows_nothing(pair: Pair) -> None:
-    peer = Peer(pair[0])
-    pair[0].close()
-    assert (peer.gone(), peer.acknowledged(), peer.queued()) == (False, 0, 0)
-
-
-def test_an_acknowledgement_between_two_questions_is_not_counted_twice(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """500 bytes are under way and arrive while it is asked: else all later events would seem to lack 500."""
-    peer = Peer(pair[0])
-    acknowledged = 0
-
-    def unsent_and_then_they_arrive(*_: object) -> bytes:
-        nonlocal acknowledged
-        unsent, acknowledged = 500 - acknowledged, 500
-        return struct.pack("=i", unsent)
-
-    monkeypatch.setattr(peer, "acknowledged", lambda: acknowledged)
-    monkeypatch.setattr(fcntl, "ioctl", unsent_and_then_they_arrive)
-    assert peer.queued() == 500
-
-
 # --- what was handed, end to end ---
 
 
@@ -365,11 +262,8 @@ def test_what_a_stalled_reader_never_took_off_the_network_waits_for_the_next(des
     stream._note_written()
     stream.close()
     waiting = desk.hub.client("c")["waiting"]
-    server.shutdown(socket.SHUT_RDWR)
-    with suppress(OSError):
-        reader.shutdown(socket.SHUT_WR)
     assert 0 < waiting < 10
-    assert [said.what[0] for said in desk.tab().take()] == list(range(10 - waiting, 10))
+    assert [said.what[0] for said in desk.tab().take_all()] == list(range(10 - waiting, 10))
 
 
 def test_acknowledgements_are_asked_for_only_now_and_then(

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from app.hub.mailbox import Retention
-from app.hub.reading import named_by
+from app.hub import reading
+from app.hub.events import encode, make_event
+from app.hub.mailbox import Log, Mailbox, Retention
+from app.hub.reading import LAG, MERGED, Due, Position, Shelf, named_by
+from app.relay.deltas import Message, merge
 from tests.hub.kit import ROOMY, Desk, Said, Tab, blocks, event, number, types
 
 KEEP_THREE = Retention(events=3, bytes=1 << 20, age=600.0)
 FRESH = ["connected"]
-
-
-@pytest.fixture
-def desk() -> Desk:
-    desk = Desk()
-    desk.meet()
-    return desk
 
 
 def numbers(events: list[Said]) -> list[int]:
@@ -501,6 +498,337 @@ def _shown(events: list[Said]) -> str:
     tab = object.__new__(Tab)
     tab.events = events
     return tab.text
+
+
+# --- a reader that lags ---
+
+
+WORDS = [f"{n} " for n in range(LAG + 1)]
+
+
+def _say(desk: Desk, words: list[str] = WORDS, g: str = "g") -> list[int]:
+    """Their numbers."""
+    return [n for n in (desk.delta(word, g) for word in words) if n is not None]
+
+
+def _told(events: list[Said]) -> list[tuple[str, Any]]:
+    """What each event says, a delta as (generation, text)."""
+    return [(e.what, e.body["data"]["content"]) if e.type == "delta" else (e.type, e.what) for e in events]
+
+
+def test_as_many_deltas_as_a_reader_may_have_before_it_come_byte_by_byte_as_to_one_that_keeps_up(
+    desk: Desk,
+) -> None:
+    live = desk.tab()
+    at = desk.start()
+    live.take()
+    live.bytes = b""
+    for word in WORDS[:LAG]:
+        desk.delta(word)
+        assert len(live.take()) == 1
+    late = desk.tab(desk.cursor(at))
+    late.bytes = b""
+    assert len(late.take()) == LAG
+    assert late.bytes == live.bytes
+
+
+def test_one_delta_more_and_they_come_as_one_with_the_seq_and_the_id_of_the_last(desk: Desk) -> None:
+    start = desk.start()
+    deltas = _say(desk)
+    (merged,) = desk.tab(desk.cursor(start)).take()
+    assert merged.id == desk.cursor(deltas[-1])
+    assert list(merged.body) == ["type", "clientId", "generationId", "seq", "data"]
+    assert merged.body == {
+        "type": "delta",
+        "clientId": "c",
+        "generationId": "g",
+        "seq": LAG + 1,
+        "data": {"content": "".join(WORDS)},
+    }
+
+
+def test_beside_a_reader_that_lags_one_that_keeps_up_gets_every_delta(desk: Desk) -> None:
+    quick, slow = desk.tab(), desk.tab()
+    desk.start()
+    for word in WORDS:
+        desk.delta(word)
+        quick.take()
+    slow.take()
+    assert (types(quick.events).count("delta"), types(slow.events).count("delta")) == (LAG + 1, 1)
+    assert quick.text == slow.text
+    desk.delta("on")
+    assert quick.take() == slow.take()
+
+
+def test_what_comes_between_deltas_stays_between(desk: Desk) -> None:
+    start = desk.start()
+    _say(desk)
+    desk.send("to one")
+    _say(desk, ["a", "b"])
+    desk.tell("to all")
+    _say(desk, ["c", "d"])
+    desk.start("other")
+    _say(desk, ["e", "f"])
+    desk.end()
+    assert _told(desk.tab(desk.cursor(start)).take()) == [
+        ("g", "".join(WORDS)),
+        ("message", "to one"),
+        ("g", "ab"),
+        ("broadcast", "to all"),
+        ("g", "cd"),
+        ("started", "other"),
+        ("g", "ef"),
+        ("done", "g"),
+    ]
+
+
+def test_two_answers_at_once_are_merged_only_as_far_as_each_goes_on_by_itself(desk: Desk) -> None:
+    desk.start("a")
+    start = desk.start("b")
+    for g in "aababbba" * 5:
+        desk.delta(g, g)
+    tab = desk.tab(desk.cursor(start))
+    assert _told(tab.take())[:6] == [
+        ("a", "aa"),
+        ("b", "b"),
+        ("a", "a"),
+        ("b", "bbb"),
+        ("a", "aaa"),
+        ("b", "b"),
+    ]
+    assert "".join(said.body["data"]["content"] for said in tab.events[1:]) == "aababbba" * 5
+
+
+def test_a_new_try_is_never_merged_with_the_one_that_was_given_up(desk: Desk) -> None:
+    start = desk.start()
+    _say(desk)
+    desk.start(attempt=2)
+    _say(desk, ["right", "!"])
+    tab = desk.tab(desk.cursor(start))
+    assert _told(tab.take()) == [("g", "".join(WORDS)), ("started", "g"), ("g", "right!")]
+    assert tab.text == "right!"
+
+
+def test_deltas_that_an_opening_has_told_make_no_reader_lag(desk: Desk) -> None:
+    desk.start()
+    _say(desk)
+    tab = desk.tab()
+    assert types(tab.head)[-1] == "snapshot"
+    _say(desk, WORDS[:LAG])
+    assert types(tab.take()) == ["delta"] * LAG
+
+
+def test_deltas_of_a_try_that_was_given_up_before_it_came_make_no_reader_lag(desk: Desk) -> None:
+    desk.start()
+    _say(desk)
+    desk.start(attempt=2)
+    tab = desk.tab()
+    _say(desk, WORDS[:LAG])
+    assert types(tab.take()) == ["started", "started", *["delta"] * LAG]
+
+
+def test_merged_deltas_name_the_client_where_the_stream_does(desk: Desk) -> None:
+    start = desk.start()
+    deltas = _say(desk)
+    end = desk.end()
+    tab = desk.tab(desk.cursor(start or 0, "c"), named=False)
+    assert [said.id for said in tab.take()][:2] == [desk.cursor(deltas[-1], "c"), desk.cursor(end or 0, "c")]
+
+
+def test_a_page_goes_on_exactly_from_any_place_within_what_another_got_merged(desk: Desk) -> None:
+    start = desk.start()
+    deltas = _say(desk, WORDS * 2)
+    whole = WORDS * 2
+    assert len(desk.tab(desk.cursor(start)).take()) == 1
+    for position, place in enumerate(deltas, 1):
+        page = desk.tab(desk.cursor(place))
+        rest = page.take()
+        page.leave()
+        assert "".join(said.body["data"]["content"] for said in rest) == "".join(whole[position:])
+        assert len(rest) == (1 if len(whole) - position > LAG else len(whole) - position)
+
+
+def test_a_merged_replay_cut_anywhere_and_taken_up_again_has_each_event_once() -> None:
+    for cut in range(0, 800, 7):
+        desk = Desk()
+        desk.meet()
+        page = desk.tab()
+        desk.start()
+        _say(desk)
+        desk.send("between")
+        _say(desk, ["a", "b"])
+        desk.end()
+        page.take()
+        got = page.bytes[: len(page.head) + cut]
+        page.events = [said for said in map(event, blocks(got)[0]) if said]
+        page.leave(acknowledged=len(got))
+        rest = desk.tab(last_id_of(got) or desk.cursor(0))
+        page.events += rest.head + rest.take()
+        told = [(e.type, e.what) for e in page.events if e.type not in ("connected", "delta")]
+        assert told == [("started", "g"), ("message", "between"), ("done", "g"), ("[DONE]", None)]
+        assert page.text == "".join(WORDS) + "ab"
+
+
+def test_no_merged_delta_is_made_of_more_than_its_share(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "AT_ONCE", 1 << 20)
+    long = "x" * 2_000
+    start = desk.start()
+    deltas = _say(desk, [long] * 100)
+    frame = len(desk.hub.take(desk.tab(desk.cursor(deltas[-2])).connection))
+    tab = desk.tab(desk.cursor(start))
+    merged = tab.take()
+    each = MERGED // frame
+    pieces = [len(said.body["data"]["content"]) // len(long) for said in merged]
+    assert pieces == [each, each, each, 100 - 3 * each]
+    assert numbers(merged) == [deltas[each - 1], deltas[2 * each - 1], deltas[3 * each - 1], deltas[-1]]
+    assert tab.text == long * 100
+
+
+def test_a_delta_beyond_its_share_goes_by_itself(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "AT_ONCE", 1 << 20)
+    long = "x" * MERGED
+    start = desk.start()
+    _say(desk, [*WORDS, long, "a", "b"])
+    tab = desk.tab(desk.cursor(start))
+    assert _told(tab.take()) == [("g", "".join(WORDS)), ("g", long), ("g", "ab")]
+
+
+def test_a_write_reads_no_more_than_is_good_and_the_next_goes_on_behind_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "AT_ONCE", 5_000)
+    start = desk.start()
+    numbers_said = _say(desk, WORDS * 3)
+    desk.tell("all")
+    tab = desk.tab(desk.cursor(start))
+    writes = []
+    while events := tab.take():
+        writes.append(events)
+    assert types([said for write in writes for said in write][-2:]) == ["delta", "broadcast"]
+    assert 2 < len(writes) < 5
+    assert [len(write) for write in writes[:2]] == [1, 1]
+    assert set(numbers(tab.events[1:-1])) <= set(numbers_said)
+    assert tab.text == "".join(WORDS * 3)
+
+
+def test_what_is_cut_into_writes_brings_no_broadcast_from_before_the_stream(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "AT_ONCE", 100)
+    for n in range(4):
+        desk.send(n)
+        desk.tell("before")
+    tab = desk.tab()
+    tab.take_all()
+    assert [said.what for said in tab.events[1:]] == [0, 1, 2, 3]
+
+
+def test_a_write_that_is_cut_brings_no_delta_that_is_in_a_snapshot_or_was_given_up(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "AT_ONCE", 100)
+    desk.start()
+    desk.delta("Hm")
+    desk.start("other")
+    desk.send("one")
+    desk.delta("given up", "other")
+    desk.send("two")
+    desk.start("other", attempt=2)
+    tab = desk.tab()
+    desk.delta("on")
+    tab.take_all()
+    told = [(said.type, said.what) for said in tab.events[1:]]
+    assert told == [
+        ("started", "g"),
+        ("snapshot", "g"),
+        ("started", "other"),
+        ("message", "one"),
+        ("message", "two"),
+        ("started", "other"),
+        ("delta", "g"),
+    ]
+
+
+# --- frames and their places ---
+
+
+class _Log:
+    """A mailbox and a broadcast log, told directly, as an answer of the relay's is."""
+
+    def __init__(self) -> None:
+        self.box, self.news = Mailbox(ROOMY, 0, Message), Log(ROOMY, 0)
+        self.count = 0
+
+    def say(self, kind: str, **fields: Any) -> None:
+        self.count += 1
+        body = encode(kind, "c", fields)
+        generation = fields.get("generationId", "")
+        self.box.append(make_event("0123abcd", self.count, kind, generation, body, 0.0), fields)
+
+    def delta(self, **data: Any) -> None:
+        self.say("delta", generationId="g", seq=self.count, data=data)
+
+    @property
+    def shelf(self) -> Shelf:
+        return Shelf("0123abcd", "c", self.box, self.news, self.count, lambda: 0, merge)
+
+
+@pytest.fixture
+def log() -> _Log:
+    log = _Log()
+    log.say("started", generationId="g")
+    return log
+
+
+def _data(due: Due) -> list[dict[str, Any]]:
+    return [said.body["data"] for said in map(event, blocks(b"".join(due.frames))[0]) if said]
+
+
+def test_who_keeps_up_is_given_the_very_frames_of_the_log(log: _Log) -> None:
+    for n in range(LAG):
+        log.delta(content=str(n))
+    due = log.shelf.following(Position(1, 1), b"", True)
+    assert list(map(id, due.frames)) == [id(e.frame) for e in log.box.after(1)]
+
+
+def test_pieces_of_a_tool_call_are_put_together_as_if_each_had_come_by_itself(log: _Log) -> None:
+    arguments = json.dumps({"text": "ü\n\u2028😀" * 20})
+    log.delta(reasoning="I'll ", content="Let me ")
+    log.delta(tool_calls=[{"index": 0, "id": "1", "type": "function", "function": {"name": "f"}}])
+    for n in range(0, len(arguments), 3):
+        log.delta(tool_calls=[{"index": 0, "function": {"arguments": arguments[n : n + 3]}}])
+    log.delta(tool_calls=[{"index": 1, "id": "2", "function": {"name": "g", "arguments": "{}"}}])
+    log.delta(reasoning="see", content="see", refusal="no")
+    due = log.shelf.following(Position(1, 1), b"", True)
+    (data,) = _data(due)
+    message = Message()
+    message.add(data)
+    assert message.data() == log.box.folds["g"].message.data()
+    assert message.data()["tool_calls"][0]["function"]["arguments"] == arguments
+
+
+def test_each_frame_has_the_number_of_the_last_event_in_it(log: _Log) -> None:
+    for _ in range(3):
+        log.delta(content="x")
+    due = log.shelf.following(Position(1, 1), b"", True)
+    assert (due.numbers, due.position) == ([2, 3, 4], Position(4, 4))
+    for _ in range(LAG):
+        log.delta(content="x")
+    log.say("message", data="between")
+    log.delta(content="y")
+    due = log.shelf.following(Position(1, 1), b"", True)
+    assert due.numbers == [4 + LAG, 5 + LAG, 6 + LAG]
+    assert [e.number for e in map(event, blocks(b"".join(due.frames))[0]) if e] == due.numbers
+
+
+def test_of_an_opening_only_the_last_snapshot_takes_its_reader_further(log: _Log) -> None:
+    log.say("message", data="one")
+    log.delta(content="x")
+    shelf = log.shelf
+    due = shelf.opening(shelf.start(""), b"")
+    assert len(due.frames) == 3
+    assert (due.numbers, due.position) == ([0, 0, 3], Position(3, 3, 3))
+    assert shelf.opening(shelf.start("0123abcd.1"), b"").numbers == []
 
 
 # --- [DONE] and 204 ---

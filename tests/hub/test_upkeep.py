@@ -10,18 +10,11 @@ from app.hub.mailbox import Retention
 from app.hub.upkeep import SLICE
 from tests.hub.kit import HEARTBEAT, ROOMY, Desk, count_wakes, types
 
-
-@pytest.fixture
-def desk() -> Desk:
-    desk = Desk()
-    desk.meet()
-    return desk
-
-
 # --- heartbeats ---
 
 
 def test_only_the_silent_get_a_heartbeat(desk: Desk) -> None:
+    desk.chance = 0.0
     silent, busy = desk.tab(client="silent"), desk.tab(client="busy")
     desk.clock.advance(HEARTBEAT - 1)
     desk.send(client="busy")
@@ -33,6 +26,7 @@ def test_only_the_silent_get_a_heartbeat(desk: Desk) -> None:
 
 
 def test_a_heartbeat_comes_no_earlier_than_it_must_and_once(desk: Desk) -> None:
+    desk.chance = 0.0
     tab = desk.tab()
     desk.clock.advance(HEARTBEAT - 0.1)
     desk.hub.upkeep.beat()
@@ -86,6 +80,78 @@ def test_a_stream_whose_peer_left_is_ended_and_written_nothing_more(desk: Desk) 
     desk.send()
     assert (desk.hub.take(tab.connection), tab.connection.over) == (b"", True)
     assert types(other.take()) == ["message"]
+
+
+def test_beats_are_spread_over_time(desk: Desk) -> None:
+    """What connected at one moment must not be written at one moment for ever."""
+    tabs = []
+    for chance in (0.0, 0.5, 0.9999):
+        desk.chance = chance
+        tabs.append(desk.tab())
+    beats = []
+    for _ in range(4):
+        desk.clock.advance(HEARTBEAT / 20)
+        desk.hub.upkeep.beat()
+    for _ in range(16):
+        desk.clock.advance(HEARTBEAT / 20)
+        desk.hub.upkeep.beat()
+        beats.append([desk.hub.take(tab.connection) == b":\n\n" for tab in tabs])
+    first = [[beat[n] for beat in beats].index(True) for n in range(3)]
+    assert first[0] > first[1] > first[2] >= 11
+
+
+# --- lifetime ---
+
+
+@pytest.mark.parametrize(("chance", "lives"), [(0.0, 1.0), (0.5, 0.9), (0.9999, 0.8)])
+def test_a_stream_that_was_open_for_long_enough_ends_and_is_asked_back(chance: float, lives: float) -> None:
+    desk = Desk()
+    desk.chance = chance
+    tab = desk.tab()
+    desk.clock.advance(desk.limits.lifetime * lives - 1)
+    desk.hub.upkeep.beat()
+    assert tab.connection.ending == ""
+    woken = count_wakes(tab)
+    desk.clock.advance(1)
+    last = desk.send()
+    desk.hub.upkeep.beat()
+    assert len(woken) >= 1
+    message, closing = tab.take()
+    assert message.number == last
+    assert (closing.body["reason"], closing.body["reconnect"]) == ("lifetime", True)
+    tab.leave()
+    assert types(desk.tab(tab.last_id).head + desk.tab(tab.last_id).take()) == ["connected"]
+
+
+@pytest.mark.parametrize("kind", ["started", "queued"])
+def test_no_stream_grows_too_old_while_an_answer_of_its_client_runs_or_waits(desk: Desk, kind: str) -> None:
+    tab, other = desk.tab(), desk.tab(client="other")
+    desk.publish(kind, "g", position=1)
+    desk.clock.advance(10 * desk.limits.lifetime)
+    desk.hub.upkeep.beat()
+    assert (tab.connection.ending, other.connection.ending) == ("", "lifetime")
+    tab.take()
+    desk.end()
+    desk.hub.upkeep.beat()
+    assert types(tab.take()) == ["done", "[DONE]", "closing"]
+
+
+def test_a_stream_that_may_not_end_yet_gets_its_heartbeats(desk: Desk) -> None:
+    tab = desk.tab()
+    desk.start()
+    tab.take()
+    desk.clock.advance(desk.limits.lifetime)
+    desk.hub.upkeep.beat()
+    assert desk.hub.take(tab.connection) == b":\n\n"
+
+
+def test_a_stream_that_has_an_end_does_not_grow_too_old_as_well(desk: Desk) -> None:
+    tab = desk.tab()
+    desk.hub.close("c")
+    desk.clock.advance(desk.limits.lifetime)
+    woken = count_wakes(tab)
+    desk.hub.upkeep.beat()
+    assert (woken, tab.connection.ending) == ([], "closed")
 
 
 # --- age ---
@@ -148,7 +214,6 @@ def test_a_reader_that_takes_nothing_for_too_long_is_cut(desk: Desk) -> None:
     assert (cuts, tab.connection.ending) == ([], "")
     desk.clock.advance(1.0)
     desk.hub.upkeep.beat()
-    desk.hub.upkeep.beat()
     assert (cuts, tab.connection.ending) == ([False], "slow")
 
 
@@ -163,11 +228,32 @@ def test_a_reader_that_is_slow_but_takes_something_is_waited_for(desk: Desk) -> 
     assert tab.connection.ending == ""
 
 
-def test_a_reader_that_has_all_it_was_sent_may_be_silent_for_ever(desk: Desk) -> None:
+def test_a_reader_that_has_all_it_was_sent_may_be_silent_for_ever() -> None:
+    desk = Desk(lifetime=1e9)
     tab = desk.tab()
     desk.clock.advance(100 * desk.limits.slow)
     desk.hub.upkeep.beat()
     assert tab.connection.ending == ""
+
+
+def test_a_reader_that_has_an_end_and_cannot_be_told_of_it_is_cut_too(desk: Desk) -> None:
+    tab, cuts = desk.tab(), []
+    tab.connection.cut = lambda: cuts.append("cut")
+    desk.send("x")
+    tab.take(written=False)
+    desk.hub.close("c")
+    desk.clock.advance(desk.limits.slow + 1)
+    desk.hub.upkeep.beat()
+    assert (cuts, tab.connection.ending) == (["cut"], "closed")
+
+
+def test_who_hears_of_a_peer_that_left_by_itself_is_not_asked(desk: Desk) -> None:
+    """A system call for each stream each second would be a tax on all that is written."""
+    tab, asked = desk.tab(), []
+    tab.connection.owns = True
+    tab.connection.gone = lambda: asked.append("asked") or True  # type: ignore[func-returns-value]
+    desk.hub.upkeep.beat()
+    assert (asked, tab.connection.ending) == ([], "")
 
 
 def test_a_reader_that_wakes_up_after_all_is_told_to_come_back(desk: Desk) -> None:

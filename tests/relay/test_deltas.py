@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import UpstreamError
-from app.relay.deltas import Delta, Finished, Message, Usage, parse
+from app.relay.deltas import Delta, Finished, Message, Usage, merge, parse
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
 CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
@@ -252,3 +252,60 @@ def test_folding_changes_no_delta_it_was_given() -> None:
     first, second = called("f", "{", id="1"), called(arguments="}")
     folded(first, second)
     assert (first, second) == (called("f", "{", id="1"), called(arguments="}"))
+
+
+MERGED = {
+    "texts": ([{"content": "a"}, {"content": "b"}], {"content": "ab"}),
+    "one alone": ([{"content": "a"}], {"content": "a"}),
+    "texts of each kind apart": (
+        [{"reasoning": "t"}, {"reasoning": "u", "content": "a"}, {"refusal": "n"}, {"content": "b"}],
+        {"reasoning": "tu", "content": "ab", "refusal": "n"},
+    ),
+    "pieces of calls, each as it came": (
+        [called("f", "", id="1"), {"content": "a"}, called(arguments="{"), called(arguments="}")],
+        {
+            "tool_calls": [
+                *called("f", "", id="1")["tool_calls"],
+                *called(arguments="{")["tool_calls"],
+                *called(arguments="}")["tool_calls"],
+            ],
+            "content": "a",
+        },
+    ),
+    "what no message adds up": ([{"x": 1, "content": "a"}, {"x": [2]}], {"x": [2], "content": "a"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("deltas", "data"), MERGED.values(), ids=MERGED)
+def test_deltas_merge_into_one(deltas: list[dict[str, Any]], data: dict[str, Any]) -> None:
+    assert merge(deltas) == data
+
+
+any_data = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(("content", "reasoning", "refusal"), st.text(max_size=3)),
+        "tool_calls": st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "index": st.integers(0, 2) | anything,
+                    "id": scalars,
+                    "function": anything
+                    | st.fixed_dictionaries({}, optional={"name": anything, "arguments": anything}),
+                },
+            ),
+            max_size=3,
+        ),
+    },
+)
+
+
+@settings(max_examples=400, deadline=None, database=None)
+@given(st.lists(any_data, min_size=1, max_size=8), st.data())
+def test_merged_deltas_add_up_to_what_each_of_them_adds(deltas: list[dict[str, Any]], draw: Any) -> None:
+    before = json.dumps(deltas)
+    cut = draw.draw(st.integers(1, len(deltas)))
+    merged = [merge(deltas[:cut]), *deltas[cut:]]
+    assert folded(*merged) == folded(*deltas) == folded(merge(merged))
+    assert json.dumps(deltas) == before

@@ -25,18 +25,22 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "CI")
 # gunicorn replaces this, so the pid stays. 1 is PR_SET_PDEATHSIG: gunicorn gets SIGTERM when its caller dies.
 LAUNCH = """
-import ctypes, os, sys
+import ctypes, os, resource, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)
-os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *sys.argv[1:]])
+if files := int(sys.argv[1]):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *sys.argv[2:]])
 """
 
 
 class Server:
     """`with Server({"ANSWERS_CLIENT": "50"}, upstream_url=upstream.url) as server:` … `server.url`.
 
-    env: settings by their names, over a clean environment. startup, shutdown: seconds; a server that does not
-    end in time after SIGTERM is killed, and that is an AssertionError, as is a process left behind.
+    env: settings by their names, over a clean environment. app: `tests.rig.probe:app` is the same one, and
+    tells what its process holds. files: the most it may have open, 0: as many as the caller. startup, shutdown:
+    seconds; a server that does not end in time after SIGTERM is killed, and that is an AssertionError, as is a
+    process left behind.
     """
 
     def __init__(
@@ -44,11 +48,13 @@ class Server:
         env: dict[str, str] | None = None,
         *,
         upstream_url: str | None = None,
+        app: str = "wsgi:app",
+        files: int = 0,
         root: Path = ROOT,
         startup: float = 30.0,
         shutdown: float = 10.0,
     ) -> None:
-        self._env, self._root = dict(env or {}), root
+        self._env, self._app, self._files, self._root = dict(env or {}), app, files, root
         if upstream_url is not None:
             self._env["UPSTREAM_URL"] = upstream_url
         self._startup, self._shutdown = startup, shutdown
@@ -107,7 +113,8 @@ class Server:
         assert not rest, f"left behind: {sorted(rest)}; the log ends:\n{self.log[-2000:]}"
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", LAUNCH, "-c", "gunicorn.conf.py", "wsgi:app"]
+        options = ["-c", "gunicorn.conf.py", self._app]
+        command = [sys.executable, "-c", LAUNCH, str(self._files), *options]
         env = {name: os.environ[name] for name in KEPT if name in os.environ}
         env |= {"PORT": str(self.port), "PYTHONUNBUFFERED": "1", **self._env}
         # A session of its own: Ctrl-C in the tests is for the tests, which then end the server.

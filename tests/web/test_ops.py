@@ -13,7 +13,7 @@ def test_a_process_that_serves_says_so(edge: Edge) -> None:
 
 def test_it_says_so_also_while_it_drains(edge: Edge) -> None:
     edge.parts.relay.close()
-    edge.parts.hub.drain()
+    edge.parts.hub.drain(return_within=25)
     assert edge.get("/healthz").status_code == 200
 
 

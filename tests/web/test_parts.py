@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.web.parts import parts
+from app.web.parts import FAREWELL, parts
 from tests.rig import script
 from tests.rig.reading import eventually
 from tests.rig.upstream import ScriptedUpstream
@@ -89,7 +89,7 @@ def test_an_answer_beyond_the_grace_is_interrupted_and_its_text_kept(
         error = stream.until("error")
         draining.join()
     assert (error["code"], error["retryable"], error["partial"]) == ("interrupted", True, True)
-    assert 30 <= len(slept) <= 51  # the grace, and the farewell to who was slow to read
+    assert 30 <= len(slept) <= 10 * (3.0 + FAREWELL)  # the grace, and the farewell to who was slow to read
     assert edge.view(ids["generationId"])["data"] == {"content": "a"}
     messages = edge.get(f"/conversations/{ids['conversationId']}?clientId=a").get_json()["messages"]
     assert (messages[-1]["content"], messages[-1]["code"]) == ("a", "interrupted")

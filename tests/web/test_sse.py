@@ -472,7 +472,7 @@ def test_a_server_that_restarts_asks_its_streams_back_and_takes_no_new_ones(make
     edge = make_edge(admin_token=ADMIN_TOKEN)
     with edge.listen("clientId=a") as stream:
         stream.take()
-        edge.parts.hub.drain()
+        edge.parts.hub.drain(return_within=25)
         closing = stream.until("closing")
         assert (closing["reason"], closing["reconnect"]) == ("shutdown", True)
         assert stream.retry

@@ -1,0 +1,184 @@
+"""Which way a stream leaves: by its own socket where gunicorn's gevent worker can give it, else as others do.
+
+What is known of gunicorn's inside stands here and nowhere else: its response is found behind
+`start_response`, made to write the head of a body that ends with the connection, and told that the pipe is
+broken once the socket is ours. Whatever is not exactly as expected leaves the stream to the server.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from flask import Response, request
+
+from app.hub.hub import Hub, Opened
+from app.hub.outlets import GeneratorOutlet
+from app.hub.peer import Peer
+
+log = logging.getLogger(__name__)
+access = logging.getLogger("gunicorn.access")  # has handlers where the operator wants an access log
+
+# no-transform: a compressor would hold events back; X-Accel-Buffering: nginx would too.
+HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+Environ = dict[str, Any]
+
+
+class Streams:
+    """All streams of one hub. `outlet` is the setting: auto, socket, generator."""
+
+    def __init__(self, hub: Hub, outlet: str = "auto") -> None:
+        self._hub, self._outlet = hub, outlet
+        self._sockets: Any = None  # made with the first, for only a worker has an event loop
+        self._told: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<Streams by {self._outlet}: {self._sockets or 'none taken'}>"
+
+    def answer(self, opened: Opened) -> Response:
+        """The response that is this stream, to the current request."""
+        environ = request.environ
+        version, sock = environ.get("SERVER_PROTOCOL", ""), environ.get("gunicorn.socket")
+        plain = version.startswith("HTTP/1") and not hasattr(sock, "getpeercert")
+        peer = Peer(sock, plain)
+        peer.tune(self._hub.limits.slow)
+        outlet = GeneratorOutlet(*opened, self._hub.take, self._hub.leave, peer, version == "HTTP/1.1")
+        return StreamResponse(self, outlet)
+
+    def way_out(self, outlet: GeneratorOutlet, environ: Environ, write: object) -> Iterable[bytes]:
+        """What the server is given to iterate over; `write` is what its `start_response` returned."""
+        server = getattr(write, "__self__", None)
+        obstacle = self._obstacle(environ, server)
+        self._tell(obstacle)
+        if obstacle:
+            return outlet
+        outlet.chunked = server.chunked = False  # type: ignore[union-attr]
+        server.force_close()  # type: ignore[union-attr]
+        return Takeover(outlet, server, environ, self._adopt)
+
+    def _adopt(self, outlet: GeneratorOutlet, environ: Environ) -> None:
+        """Takes the socket; what gunicorn then closes is empty."""
+        import _socket  # not the one that gevent patched: nothing here may wait
+
+        connection, base = outlet.hand_over()
+        taken = environ["gunicorn.socket"]
+        family, kind = taken.family, taken.type
+        sock = _socket.socket(family, kind, 0, fileno=taken.detach())
+        if access.handlers:
+            connection.on_end = _last_line(environ)
+        self._sockets.adopt(connection, sock, base)
+
+    def _obstacle(self, environ: Environ, server: object) -> str:
+        """Why the socket can't be had, "" where it can."""
+        sock = environ.get("gunicorn.socket")
+        if self._outlet == "generator":
+            return "OUTLET=generator"
+        if "gunicorn.workers.ggevent" not in sys.modules or sock is None:
+            return "not gunicorn's gevent worker"
+        if hasattr(sock, "getpeercert"):
+            return "TLS ends in gunicorn"
+        if type(server).__module__ != "gunicorn.http.wsgi" or getattr(server, "sock", None) is not sock:
+            return "HTTP/2, or a middleware that hides gunicorn's response"
+        return "" if self._ready() else "this system has no epoll"
+
+    def _ready(self) -> bool:
+        if self._sockets is None:
+            try:
+                from app.hub.loop import GeventLoop, epoll
+                from app.hub.sockets import Sockets
+
+                self._sockets = Sockets(GeventLoop(), epoll(), self._hub.take, self._hub.leave)
+            except (ImportError, AttributeError):
+                return False
+        return True
+
+    def _tell(self, obstacle: str) -> None:
+        """Says once which way streams leave, and why."""
+        if obstacle in self._told:
+            return
+        self._told.add(obstacle)
+        if not obstacle:
+            log.info("streams leave by their own sockets: gunicorn's gevent worker, plain HTTP/1")
+        else:
+            level = logging.WARNING if self._outlet == "socket" else logging.INFO
+            log.log(level, "streams leave by the server's generator: %s", obstacle)
+
+
+class StreamResponse(Response):
+    """A response whose body is decided when the server takes it: all headers are there by then."""
+
+    def __init__(self, streams: Streams, outlet: GeneratorOutlet) -> None:
+        super().__init__(outlet, headers=HEADERS, direct_passthrough=True)
+        self._streams, self._outlet = streams, outlet
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        _, status, headers = self.get_wsgi_response(environ)
+        return self._streams.way_out(self._outlet, environ, start_response(status, headers))
+
+
+class LastResponse(Response):
+    """A whole stream in one piece, and the end of its connection where the server can be told so: it is sent
+    when there is no room, and gunicorn would hold a descriptor for it as long as it keeps connections."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body, headers=HEADERS)
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        body, status, headers = self.get_wsgi_response(environ)
+        server = getattr(start_response(status, headers), "__self__", None)
+        getattr(server, "force_close", _nothing)()
+        return body
+
+
+class Takeover:
+    """The body of a stream whose socket is about to be ours: its head is gunicorn's to write, no more."""
+
+    def __init__(
+        self,
+        outlet: GeneratorOutlet,
+        server: Any,
+        environ: Environ,
+        adopt: Callable[[GeneratorOutlet, Environ], None],
+    ) -> None:
+        self._outlet, self._server, self._environ, self._adopt = outlet, server, environ, adopt
+        self._head = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._head and self._server.headers_sent and self._server.sent == self._head:
+            self._adopt(self._outlet, self._environ)
+            # gunicorn's word for a peer that left: it closes its socket, by now an empty one, and is silent.
+            raise BrokenPipeError(errno.EPIPE, "the stream goes on without gunicorn")
+        data = next(self._outlet)
+        self._head = self._head or len(data)
+        return data
+
+    def close(self) -> None:
+        self._outlet.close()
+
+
+def _nothing() -> None:
+    """What is asked of a server that is not gunicorn."""
+
+
+def _last_line(environ: Environ) -> Callable[[str, int], None]:
+    """Writes the line of a stream's end to the access log; gunicorn's own tells of its beginning."""
+    began = datetime.now()
+    who, agent = environ.get("REMOTE_ADDR") or "-", environ.get("HTTP_USER_AGENT", "-")
+    what = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {environ['SERVER_PROTOCOL']}"
+
+    def write(reason: str, size: int) -> None:
+        lasted = (datetime.now() - began).total_seconds()
+        access.info('%s - - "%s" end %s %d "%s" %.3f s', who, what, reason, size, agent, lasted)
+
+    return write
