@@ -78,6 +78,7 @@ def worker_exit(server, worker):
     were taken it knows nothing, and would go without waiting for them. The master is told no more of this
     worker's life from here on, so the grace has to be below `timeout` and `graceful_timeout`: it is."""
     if os.getpid() == worker.pid and hasattr(worker, "drain"):
+        worker.alive = False  # it also ends because its master is gone, and then nobody has said so
         worker.drain.join()
 
 

@@ -43,7 +43,8 @@ class Parts:
         Nothing new begins; streams without a running answer end at once, the others with it; answers that
         are still running when the grace is over end as `interrupted`.
         """
-        log.info("draining %r, %r", self.hub, self.relay)
+        if self.hub.counts()["connections"] or self.relay.count():
+            log.info("draining %r, %r", self.hub, self.relay)
         self.relay.close()
         self.hub.drain(self.settings.drain_grace)
         _wait(lambda: not self.relay.count(), self.settings.drain_grace, sleep)
