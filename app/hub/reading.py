@@ -24,7 +24,7 @@ AT_ONCE = 64 * 1024
 # A reader with more deltas than this before it lags and gets them merged; anyone else the frames as they are.
 LAG = 32
 # Bytes of the frames that are merged into one event: a page should not have to wait long for the end of it.
-MERGED = 64 * 1024
+MERGED = 32 * 1024
 
 _by_number = attrgetter("number")
 
@@ -171,7 +171,8 @@ class Shelf:
         if len(run) == 1:
             return last
         bodies = _bodies(run)
-        fields = {**bodies[-1], "data": self.merge([body["data"] for body in bodies])}
+        # `first`: whoever has read a part of the run elsewhere must be able to tell.
+        fields = {**bodies[-1], "first": bodies[0]["seq"], "data": self.merge([b["data"] for b in bodies])}
         body = encode(last.kind, self.client_id, fields)
         return make_event(self.epoch, last.number, last.kind, last.generation, body, last.at)
 

@@ -59,6 +59,20 @@ def test_a_delta_that_is_known_is_dropped(lab: Page) -> None:
     assert (answer(state)["content"], state["needs"]["answers"]) == ("abc", [])
 
 
+def test_merged_deltas_are_one_piece_of_text_and_no_gap(lab: Page) -> None:
+    state = play(lab, STARTED, delta(1, "a"), delta(5, "bcde", first=2), delta(6, "f"))
+    assert (answer(state)["content"], state["needs"]["answers"]) == ("abcdef", [])
+
+
+def test_merged_deltas_of_which_a_part_is_known_double_nothing_and_ask(lab: Page) -> None:
+    taken = {"act": "answered", "answer": {**IDS, "state": "running", "seq": 4, "data": {"content": "abcd"}}}
+    state = play(lab, STARTED, taken, delta(5, "abcde", first=1))
+    assert (answer(state)["content"], state["needs"]["answers"]) == ("abcd", ["g"])
+    whole = {**IDS, "state": "running", "seq": 5, "attempt": 1, "data": {"content": "abcde"}}
+    mended = play(lab, STARTED, taken, delta(5, "abcde", first=1), {"act": "answered", "answer": whole})
+    assert answer(mended)["content"] == "abcde"
+
+
 def test_a_gap_asks_for_the_answer_now_and_once_more_at_its_end(lab: Page) -> None:
     steps = [STARTED, delta(1, "a"), delta(4, "d"), delta(6, "f")]
     assert play(lab, *steps)["needs"]["answers"] == ["g"]

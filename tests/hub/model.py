@@ -337,8 +337,8 @@ class Page:
         before = [*self._seen, *self._staged]
         assert entry.number not in before, f"{said} came twice"
         assert not before or told[0].number > before[-1], f"{said} came after {before[-1]}"
-        old_news = entry.client == ALL and entry.number <= self.start.news
-        assert not (self._began and old_news), f"{said} was said before the page began"
+        old = entry.kind in ("broadcast", "delta") and told[0].number <= self.start.news
+        assert not (self._began and old), f"{said} was said before the page began"
         self._staged |= dict.fromkeys((e.number for e in told), said.type)
         if said.type in STARTS:
             self.texts[said.what] = ""

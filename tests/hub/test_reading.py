@@ -537,12 +537,13 @@ def test_one_delta_more_and_they_come_as_one_with_the_seq_and_the_id_of_the_last
     deltas = _say(desk)
     (merged,) = desk.tab(desk.cursor(start)).take()
     assert merged.id == desk.cursor(deltas[-1])
-    assert list(merged.body) == ["type", "clientId", "generationId", "seq", "data"]
+    assert list(merged.body) == ["type", "clientId", "generationId", "seq", "data", "first"]
     assert merged.body == {
         "type": "delta",
         "clientId": "c",
         "generationId": "g",
         "seq": LAG + 1,
+        "first": 1,
         "data": {"content": "".join(WORDS)},
     }
 

@@ -26,7 +26,7 @@ FIELDS: dict[str, tuple[set[str], set[str]]] = {
     "snapshot": (TALK | {"seq", "data"}, set()),
     "queued": (ANSWER | {"position"}, set()),
     "started": (TALK | {"model", "attempt", "data"}, set()),
-    "delta": (ANSWER | {"seq", "data"}, set()),
+    "delta": (ANSWER | {"seq", "data"}, {"first"}),
     "done": (ANSWER | {"seq", "reason"}, {"usage", "timing", "attempts", "upstream", "model"}),
     "error": (ANSWER | {"seq", "code", "message", "retryable", "partial"}, set()),
     "message": ({"data"}, set()),

@@ -128,13 +128,14 @@ const handlers = {
     const known = findAnswer(state, event.generationId);
     if (!known) return unknown(state, event);
     if (isOver(known) || event.seq <= known.seq) return state; // read before, in a GET or over another link
-    const jumped = event.seq > known.seq + 1;
-    const next = withTurn(state, known.key, {
-      ...moreText(known, event.data, at), seq: event.seq, unsure: known.unsure || jumped,
-    });
-    // Merged deltas jump too, and carry all their text. Whether this one did, the server knows: ask it now, and
-    // at the end once more if that came too late; not at every jump, which a slow line could not bear.
-    return jumped && !known.unsure ? needing(next, { answers: [known.generationId] }) : next;
+    const first = event.first ?? event.seq; // of several that the server merged, since this page lagged
+    const fits = first === known.seq + 1;
+    // Where a part of it was read before, adding it would double that part.
+    const text = first <= known.seq ? {} : { ...moreText(known, event.data, at), seq: event.seq };
+    const next = withTurn(state, known.key, { ...text, unsure: known.unsure || !fits });
+    // What is missing, the server knows: ask it now, and at the end once more if that came too late; not at
+    // every jump, which a slow line could not bear.
+    return !fits && !known.unsure ? needing(next, { answers: [known.generationId] }) : next;
   },
 
   done: (state, event) => ended(state, event, {
