@@ -680,8 +680,9 @@ def test_no_merged_delta_is_made_of_more_than_its_share(desk: Desk, monkeypatch:
     merged = tab.take()
     each = MERGED // frame
     pieces = [len(said.body["data"]["content"]) // len(long) for said in merged]
-    assert pieces == [each, each, each, 100 - 3 * each]
-    assert numbers(merged) == [deltas[each - 1], deltas[2 * each - 1], deltas[3 * each - 1], deltas[-1]]
+    ends = [*range(each, 100, each), 100]
+    assert pieces == [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    assert numbers(merged) == [deltas[end - 1] for end in ends]
     assert tab.text == long * 100
 
 
