@@ -96,6 +96,10 @@ def test_those_that_a_drain_ends_come_back_over_all_the_seconds_given(
     assert 1_000 <= retry(draining.farewell(ended("lifetime"))) < 3_000
 
 
+def test_where_no_seconds_are_given_they_come_back_as_from_any_other_end() -> None:
+    assert retry(control(return_within=0.0).farewell(ended("shutdown"))) == 2_000
+
+
 def test_who_finds_no_room_is_told_when_to_come_back_and_not_all_at_once() -> None:
     for chance, milliseconds in each([5_000, 10_000, 14_999]):
         body = control(chance).overloaded("c", 10.0)

@@ -84,6 +84,14 @@ def test_a_text_weighs_on_when_its_deltas_are_gone() -> None:
     assert used(desk) > 100_000
 
 
+def test_who_is_forgotten_for_another_weighs_nothing_more() -> None:
+    desk = Desk(clients=1)
+    read(desk, "read", 3)
+    assert used(desk) > 30_000
+    desk.meet("new")
+    assert used(desk) == 0
+
+
 CLIENTS, ANSWERS = ["a", "b", "c"], ["g", "h"]
 step = st.tuples(
     st.sampled_from(["start", "again", "delta", "end", "send", "read", "age", "shrink", "leave"]),

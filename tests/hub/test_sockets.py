@@ -1,4 +1,4 @@
-"""Streams on sockets of our own: real connections, a real epoll, and a loop that is turned by hand."""
+"""Streams on sockets that were taken: one write a turn, all of it once; who leaves or stalls hurts nobody."""
 
 from __future__ import annotations
 
@@ -7,167 +7,16 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from typing import Any
 
 import pytest
 
 from app.hub.connection import UNCONFIRMED, Connection
-from app.hub.mailbox import Retention
-from app.hub.outlets import GeneratorOutlet
 from app.hub.peer import Peer
-from app.hub.sockets import INPUT, LINGER, TURN, SocketOutlet, Sockets
+from app.hub.sockets import INPUT, LINGER, TURN
 from tests.hub.ends import connected, reset
-from tests.hub.kit import HEARTBEAT, Clock, Desk, Said, blocks, event, types
+from tests.hub.house import MIB, House, Stream
+from tests.hub.kit import HEARTBEAT, Clock, types
 from tests.rig.reading import eventually
-
-MIB = 1 << 20
-VAST = Retention(events=100_000, bytes=1 << 30, age=600.0)
-
-
-class Loop:
-    """An event loop that turns when told to."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._soon: list[Callable[[], None]] = []
-        self._timers: list[tuple[float, Callable[[], None]]] = []
-        self._poll = select.poll()
-        self._readable: dict[int, Callable[[], None]] = {}
-
-    def soon(self, call: Callable[[], None]) -> None:
-        self._soon.append(call)
-
-    def later(self, seconds: float, call: Callable[[], None]) -> None:
-        self._timers.append((self._clock() + seconds, call))
-
-    def readable(self, descriptor: int, call: Callable[[], None]) -> None:
-        self._poll.register(descriptor, select.POLLIN)
-        self._readable[descriptor] = call
-
-    def turn(self) -> None:
-        """What was to be done soon; then what is ready; then what is due."""
-        soon, self._soon = self._soon, []
-        for call in soon:
-            call()
-        for descriptor, _ in self._poll.poll(0):
-            self._readable[descriptor]()
-        now = self._clock()
-        due = [call for at, call in self._timers if at <= now]
-        self._timers = [(at, call) for at, call in self._timers if at > now]
-        for call in due:
-            call()
-
-    @property
-    def idle(self) -> bool:
-        return not self._soon
-
-
-class Wire:
-    """The server's end, as it is, and what was done with it; `most`: bytes it takes at once."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self.sends: list[int] = []
-        self.most = 1 << 30
-
-    def send(self, data: memoryview) -> int:
-        sent = self._sock.send(data[: self.most])
-        self.sends.append(sent)
-        return sent
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-
-class Stream:
-    """One stream on a socket that was taken, and its reader."""
-
-    def __init__(self, house: House, outlet: SocketOutlet, wire: Wire, reader: socket.socket) -> None:
-        self._house = house
-        self.outlet, self.wire, self.reader = outlet, wire, reader
-        self.connection = outlet.connection
-        self.bytes = bytearray()
-        self.events: list[Said] = []
-        self.ended = False
-        self._rest = b""
-
-    @property
-    def data(self) -> list[Any]:
-        return [said.what for said in self.events if said.type in ("message", "broadcast")]
-
-    def read(self, most: int = MIB) -> None:
-        """Reads what is there."""
-        self.reader.setblocking(False)
-        with suppress(BlockingIOError):
-            data = self.reader.recv(most)
-            self.bytes += data
-            self.ended = self.ended or not data
-            whole, self._rest = blocks(self._rest + data)
-            self.events += [said for said in map(event, whole) if said]
-
-    def wake(self) -> None:
-        """Its kernel takes more at once from now on: else each window would be shorter than a segment."""
-        self.reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-
-    def until(self, predicate: Callable[[], Any], most: int = MIB) -> None:
-        """Reads on, the loop turning, until `predicate` holds."""
-        self._house.until(lambda: self.read(most) or predicate())
-
-
-class House:
-    """A hub whose streams leave by sockets that are ours."""
-
-    def __init__(self, stack: ExitStack, clock: Clock | None = None, **limits: Any) -> None:
-        self._stack = stack
-        self.desk = Desk(**{"mailbox": VAST, **limits})
-        self.desk.meet()
-        self.clock = clock or self.desk.clock
-        self.loop = Loop(self.clock)
-        self.poll = stack.enter_context(select.epoll())
-        self.takes: list[Connection] = []
-        self.sockets = Sockets(self.loop, self.poll, self._take, self.desk.hub.leave, self.clock)
-
-    def _take(self, connection: Connection) -> bytes:
-        self.takes.append(connection)
-        return self.desk.hub.take(connection)
-
-    def stream(self, client: str = "c", buffer: int = 0, tuned: bool = True, **how: Any) -> Stream:
-        """A stream that was begun as a server begins it, and then taken."""
-        pair = self._stack.enter_context(connected(buffer))
-        begun = self.begin(pair.server, client, tuned, **how)
-        return self.adopt(begun, pair.server, pair.reader)
-
-    def begin(self, server: socket.socket, client: str = "c", tuned: bool = True, **how: Any) -> Any:
-        opened = self.desk.hub.open(client, **{"close_on_done": False, **how})
-        assert opened
-        peer = Peer(server)
-        if tuned:
-            peer.tune(self.desk.limits.slow)
-        begun = GeneratorOutlet(*opened, self.desk.hub.take, self.desk.hub.leave, peer, False, self.clock)
-        server.sendall(next(begun))
-        return begun
-
-    def adopt(self, begun: GeneratorOutlet, server: socket.socket, reader: socket.socket) -> Stream:
-        connection, base = begun.hand_over()
-        wire = Wire(server)
-        return Stream(self, self.sockets.adopt(connection, wire, base), wire, reader)
-
-    def turn(self) -> None:
-        self.loop.turn()
-
-    def until(self, predicate: Callable[[], Any]) -> None:
-        """Turns the loop until `predicate` holds."""
-        eventually(lambda: self.loop.turn() or predicate(), every=0.001)
-
-    def settle(self) -> None:
-        """Turns the loop until nothing is to be done."""
-        self.turn()
-        while not self.loop.idle:
-            self.turn()
-
-    @property
-    def places(self) -> int:
-        return self.desk.hub.counts()["connections"]
 
 
 @pytest.fixture
@@ -293,7 +142,7 @@ def test_a_reader_that_reads_again_gets_all_of_it_once(house: House) -> None:
     stalled.until(lambda: len(stalled.data) > 40)
     assert [said[0] for said in stalled.data] == list(range(41))
     house.settle()
-    assert stalled.outlet._rest is None
+    assert house.poll.poll(0) == [], "nothing is left to be looked at"
 
 
 def test_what_a_reader_that_stalls_costs_the_kernel_is_bounded(house: House) -> None:
@@ -341,7 +190,12 @@ def test_a_reader_that_stalls_and_has_an_end_is_cut_too_unless_it_wakes(house: H
 # --- a peer that leaves ---
 
 
-@pytest.mark.parametrize("leave", [socket.socket.close, reset], ids=["FIN", "RST"])
+def half_close(sock: socket.socket) -> None:
+    """A FIN, and it would still read: who reads events has nothing more to say, so it has left."""
+    sock.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("leave", [half_close, socket.socket.close, reset], ids=["half", "FIN", "RST"])
 @pytest.mark.parametrize("stalled", [False, True])
 def test_the_place_of_a_peer_that_leaves_is_given_back_without_a_write(
     house: House, leave: Callable[[socket.socket], None], stalled: bool
@@ -356,6 +210,23 @@ def test_the_place_of_a_peer_that_leaves_is_given_back_without_a_write(
     assert stream.wire.sends == written
     assert stream.connection.ending == "gone"
     assert stream.wire.fileno() == -1
+
+
+def test_a_peer_is_noticed_that_leaves_after_it_had_stalled_and_read_on(house: House) -> None:
+    stream = stall(house, count=5)
+    stream.wake()
+    stream.until(lambda: len(stream.data) == 5)
+    house.settle()
+    half_close(stream.reader)
+    house.until(lambda: house.places == 0)
+
+
+@pytest.mark.parametrize("what", [select.EPOLLERR, select.EPOLLHUP])
+def test_a_socket_that_has_failed_is_closed_whatever_can_be_read_from_it(house: House, what: int) -> None:
+    """A peer that vanished: the kernel has given up what it did not acknowledge."""
+    stream = house.stream()
+    stream.outlet.happened(what)
+    assert (house.places, stream.wire.fileno()) == (0, -1)
 
 
 @pytest.mark.parametrize("leave", [socket.socket.close, reset], ids=["FIN", "RST"])
@@ -477,7 +348,33 @@ def test_a_stream_that_is_cut_while_it_is_marked_is_not_written(house: House) ->
 # --- what counts as handed ---
 
 
-def test_of_a_write_that_was_cut_the_events_that_arrived_are_handed(house: House) -> None:
+def test_of_a_write_that_was_cut_in_the_middle_of_an_event_those_before_it_are_handed(house: House) -> None:
+    stream = house.stream()
+    house.settle()
+    for n in range(3):
+        house.desk.send([n, "x" * 1_000])
+    stream.wire.room = 1_800
+    house.settle()
+    stream.until(lambda: len(stream.bytes) == stream.connection.wired + 1_800)
+    peer = Peer(stream.wire)
+    eventually(lambda: peer.acknowledged() == peer.queued())
+    stream.outlet.close()
+    assert stream.data == [[0, "x" * 1_000]]
+    assert [said.what[0] for said in house.desk.tab().take_all()] == [1, 2]
+
+
+def test_a_kernel_that_takes_nothing_is_asked_again_when_it_has_room(house: House) -> None:
+    stream = house.stream()
+    house.settle()
+    stream.wire.room = 0
+    house.desk.send("x")
+    house.settle()
+    assert stream.wire.sends == []
+    stream.wire.room = 1_000
+    stream.until(lambda: stream.data)
+
+
+def test_of_a_reader_that_stalls_the_events_that_arrived_are_handed(house: House) -> None:
     stalled = stall(house)
     stalled.until(lambda: len(stalled.data) == 10, most=10_000)
     stalled.outlet.close()
