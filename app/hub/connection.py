@@ -131,7 +131,7 @@ class Connection:
             self._take(shelf.opening(start, self.suffix), frames)
         rest = shelf.following(self.position, self.suffix, self.close_on_done)
         self._take(rest, frames)
-        self.more = rest.position.own < shelf.count
+        self.more = not rest.done and rest.position.own < shelf.count
         if rest.done:
             self.end("done")
         return frames

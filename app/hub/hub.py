@@ -117,7 +117,7 @@ class Hub:
             frames = self._registry.due(connection)
             if self._draining and self._registry.settled(connection):
                 connection.end("shutdown")
-            if connection.ending:
+            if connection.ending and not connection.more:
                 connection.said = True
                 frames.append(self._control.farewell(connection))
             elif connection.beat_due and not frames:

@@ -42,7 +42,7 @@ class GeneratorOutlet:
         self._chunk_head = 0  # how many of them stand before its first byte
         self._base: int | None = None  # where on the wire the first item ended
         connection.wake = self._awake.set
-        connection.gone, connection.progress, connection.cut = peer.gone, peer.acknowledged, peer.cut
+        connection.gone, connection.progress, connection.cut = peer.gone, peer.progress, peer.cut
 
     def __iter__(self) -> Iterator[bytes]:
         return self

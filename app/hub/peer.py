@@ -1,6 +1,6 @@
 """What the kernel knows of the other end of a socket, asked without a read and without waiting.
 
-Used by the outlets. Every question and option is tried, none is required: a unix socket knows none of them.
+Used by the outlets. Every question and option is tried, none is required: a unix socket knows few of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import fcntl
 import socket as sockets
 import struct
 import termios
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, SHUT_RDWR, SOL_SOCKET
+from socket import AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, MSG_DONTWAIT, SHUT_RDWR, SOL_SOCKET
 from typing import Any
 
 # Linux's numbers and layout, tcp(7) and linux/tcp.h; elsewhere the socket counts as not at hand.
@@ -27,12 +27,16 @@ class Peer:
     def __init__(self, sock: Any, counts: bool = True) -> None:
         """`sock`: the stream's socket or None. `counts`: what is written to it is what is yielded, chunk
         heads aside; so not under TLS or HTTP/2."""
-        self._sock = sock if getattr(sock, "family", None) in (AF_INET, AF_INET6) else None
+        family = getattr(sock, "family", None)
+        self._sock = sock if family in (AF_INET, AF_INET6, AF_UNIX) else None
+        self._unix = family == AF_UNIX
         self.counts = counts and len(self._info()) >= _INFO_SIZE
 
     def gone(self) -> bool:
         """Whether the peer has closed or reset its side. A reader of events has nothing more to send,
         so its FIN means that it left."""
+        if self._unix:
+            return self._broken()
         info = self._info()
         return bool(info) and info[0] != _ESTABLISHED
 
@@ -41,15 +45,19 @@ class Peer:
         info = self._info()
         return int(struct.unpack_from("=Q", info, _BYTES_ACKED)[0]) if len(info) >= _INFO_SIZE else 0
 
+    def progress(self) -> int:
+        """A number that changes when the peer takes something."""
+        return -self._unsent() if self._unix else self.acknowledged()
+
     def queued(self) -> int:
         """Bytes handed to the kernel since the connection began, acknowledged or not."""
-        if self._sock is None or self._sock.fileno() < 0:
+        if self._unix:
             return 0
         while True:  # until nothing was acknowledged between the two questions: it would count twice
             before = self.acknowledged()
-            unsent = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+            unsent = self._unsent()
             if self.acknowledged() == before:
-                return before + int(struct.unpack("=i", unsent)[0])
+                return before + unsent
 
     def cut(self) -> None:
         """Ends whatever read or write hangs on the socket, in whichever thread."""
@@ -80,8 +88,23 @@ class Peer:
                 return True
         return False
 
+    def _unsent(self) -> int:
+        if self._sock is None or self._sock.fileno() < 0:
+            return 0
+        return int(struct.unpack("=i", fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+
+    def _broken(self) -> bool:
+        """Sending nothing to a unix socket fails where nobody can receive it any more."""
+        try:
+            self._sock.send(b"", MSG_DONTWAIT)  # type: ignore[union-attr]
+        except (BrokenPipeError, ConnectionResetError):
+            return True
+        except OSError:  # closed under us
+            return False
+        return False
+
     def _info(self) -> bytes:
-        if self._sock is None:
+        if self._sock is None or self._unix:
             return b""
         try:
             info: bytes = self._sock.getsockopt(IPPROTO_TCP, _TCP_INFO, 256)

@@ -43,7 +43,7 @@ class Announcer:
         self.dropped = 0
 
     def say(self, signal: Signal, **fields: Any) -> None:
-        """Has `signal` sent soon; never blocks."""
+        """Has `signal` sent soon; never blocks, and never fails: a stream has its place by now."""
         if not signal.receivers:
             return
         if len(self._waiting) >= WAITING:
@@ -60,7 +60,11 @@ class Announcer:
             if self._started:
                 return
             self._started = True
-        _thread.start_new_thread(self._run, ())
+        try:
+            _thread.start_new_thread(self._run, ())
+        except RuntimeError:
+            log.warning("no thread can be had for signals; they wait until there is one")
+            self._started = False
 
     def _run(self) -> None:
         while self._awake.wait():

@@ -6,9 +6,11 @@ Pure.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+# Some proxies tell the port as well: 198.51.100.7:4711, [2001:db8::1]:4711.
+_WITH_PORT = re.compile(r"^(?:\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+)$")
 
 
 class Addresses:
@@ -54,8 +56,9 @@ def _household(address: str) -> str:
 
 
 def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    bare = _WITH_PORT.sub(r"\1\2", address).partition("%")[0]
     try:
-        parsed = ipaddress.ip_address(address.strip("[]").partition("%")[0])
+        parsed = ipaddress.ip_address(bare)
     except ValueError:
         return None
     return getattr(parsed, "ipv4_mapped", None) or parsed

@@ -33,6 +33,7 @@ def ask() -> tuple[dict[str, Any], int]:
     """Starts an answer: 201, or 200 with the same one where the same id asks the same again."""
     asked = body.read(request, shapes.Chat)
     part = parts()
+    part.sweep.ensure()  # a server that is only asked and looked at has things to let go of, too
     said = _said(asked, part.settings.message_bytes)
     _check_options(asked, part)
     question = Question(

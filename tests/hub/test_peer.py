@@ -65,10 +65,34 @@ def test_over_ipv6_a_socket_knows_the_same() -> None:
 
 
 def test_where_no_tcp_socket_is_at_hand_nothing_is_known() -> None:
+    for peer in (Peer(None), Peer(object())):
+        assert (peer.counts, peer.gone(), peer.acknowledged(), peer.queued()) == (False, False, 0, 0)
+        peer.cut()
+
+
+def test_of_a_unix_socket_it_is_known_whether_somebody_is_there_and_takes_something() -> None:
     one, other = socket.socketpair()
     with one, other:
-        for peer in (Peer(None), Peer(one), Peer(object())):
-            assert (peer.counts, peer.gone(), peer.acknowledged(), peer.queued()) == (False, False, 0, 0)
+        peer = Peer(one)
+        other.sendall(b"is not read")
+        fill(one)
+        assert (peer.counts, peer.acknowledged(), peer.queued(), peer.gone()) == (False, 0, 0, False)
+        before = peer.progress()
+        assert peer.progress() == before
+        other.recv(65_536, socket.MSG_WAITALL)
+        assert peer.progress() > before
+        other.close()
+        assert peer.gone()
+    assert not peer.gone()
+
+
+def test_a_write_that_hangs_on_a_unix_socket_is_ended() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        fill(one)
+        Peer(one).cut()
+        with pytest.raises(BrokenPipeError):
+            one.send(b"x")
 
 
 def test_where_bytes_are_not_what_is_yielded_they_are_not_counted_but_the_peer_is_watched(pair: Pair) -> None:

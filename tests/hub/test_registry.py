@@ -7,6 +7,7 @@ import re
 import pytest
 
 from app.errors import NotFound, Overloaded
+from app.hub import registry
 from app.hub.mailbox import Retention
 from tests.hub.kit import ROOMY, Desk, number, types
 
@@ -288,6 +289,23 @@ def test_where_nobody_can_go_the_new_one_is_refused() -> None:
     with pytest.raises(Overloaded):
         desk.start(client="b")
     assert desk.hub.counts() == {"clients": 1, "connections": 1, "undelivered": 0}
+
+
+def test_a_search_for_who_can_go_looks_at_some_only_and_the_next_one_at_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With 50,000 clients nobody's tokens may wait for a look at all of them."""
+    monkeypatch.setattr(registry, "SEARCH", 10)
+    desk = Desk(clients=36)
+    for n in range(35):
+        desk.meet(f"c{n}")
+        desk.send(client=f"c{n}")
+    desk.meet("idle")
+    for _ in range(3):
+        with pytest.raises(Overloaded):
+            desk.tab(client="new")
+    desk.tab(client="new")
+    assert not _is_known(desk, "idle")
 
 
 def _is_known(desk: Desk, client: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -187,6 +188,20 @@ def test_without_a_receiver_nothing_is_kept_and_nothing_starts() -> None:
     for _ in range(100):
         announcer.say(connected, client_id="c")
     assert (len(announcer._waiting), announcer._started) == (0, False)
+
+
+def test_where_no_thread_can_be_had_streams_open_all_the_same_and_signals_wait(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    desk = Desk()
+    with monkeypatch.context() as patched:
+        patched.setattr(_thread, "start_new_thread", refuse)
+        tab = desk.tab()
+    tab.leave()
+    assert [name for name, _ in said(heard, 2)] == ["connected", "disconnected"]
 
 
 def test_there_is_one_thread_however_many_say_something_at_once() -> None:
