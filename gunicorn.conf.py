@@ -23,6 +23,7 @@ from app.settings import Settings
 
 MODEL_PATIENCE = 20.0  # seconds; it needs one, on a slow disk some more
 STOPS = (signal.SIGTERM, signal.SIGQUIT)
+LAST_WORDS = 4.0  # seconds, before gunicorn kills, for answers to be interrupted and streams to be told
 
 try:
     settings = Settings.load()
@@ -35,7 +36,7 @@ authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 bind = authority
 worker_class = "gevent"
 workers = settings.web_concurrency
-worker_connections = settings.connections_worker * 11 // 10  # calls get in also where streams are full
+worker_connections = settings.connections_worker * 11 // 10 + 10  # calls get in also where streams are full
 backlog = 2048
 keepalive = 2  # seconds an idle connection is held, and so the least a graceful stop may take
 graceful_timeout = 30  # seconds for open streams after SIGTERM; DRAIN_GRACE is less
@@ -47,7 +48,8 @@ control_socket_disable = True  # it would be a thread in the master and a socket
 def on_starting(server):
     """Before anything is bound or forked: the last moment to give up in one line."""
     server.local_model = None
-    _check_address()
+    if server.cfg.bind == [authority]:  # not elsewhere, by --bind
+        _check_address()
     _raise_file_limit()
     os.register_at_fork(before=_hold_stops, after_in_parent=_release_stops, after_in_child=_obey_stops)
     if not settings.upstream_url:
@@ -65,12 +67,13 @@ def post_fork(server, worker):
 
 def post_worker_init(worker):
     """The app is loaded and gevent's patches are in: what starts here is a greenlet."""
+    worker.hurried = False
     worker.drain = threading.Thread(target=_drain_at_the_end, args=(worker,), name="drain", daemon=True)
     worker.drain.start()
     if worker.local_model:
         _await_model(worker)
     if worker.age == 1 and worker.alive:
-        print(_welcome(worker.local_model), flush=True)
+        print(_welcome(worker), flush=True)
 
 
 def worker_exit(server, worker):
@@ -80,6 +83,11 @@ def worker_exit(server, worker):
     if os.getpid() == worker.pid and hasattr(worker, "drain"):
         worker.alive = False  # it also ends because its master is gone, and then nobody has said so
         worker.drain.join()
+
+
+def worker_int(worker):
+    """Ctrl-C or SIGQUIT: somebody waits for the end, so answers are interrupted, not waited for."""
+    worker.hurried = True
 
 
 def on_exit(server):
@@ -157,7 +165,12 @@ def _drain_at_the_end(worker):
     """gunicorn only stops accepting and waits; this tells the app, so that streams end and say why."""
     while worker.alive:
         time.sleep(0.2)
-    worker.wsgi.extensions["deltahub"].drain()
+    # Where gunicorn was told to be less patient than we are, it would kill in the middle of an answer.
+    kills = [seconds for seconds in (worker.cfg.graceful_timeout, worker.cfg.timeout) if seconds]
+    latest = time.monotonic() + min(kills) - LAST_WORDS
+    # A middleware may stand around the app; it is the one that wsgi.py made all the same.
+    app = worker.wsgi if hasattr(worker.wsgi, "extensions") else sys.modules["wsgi"].app
+    app.extensions["deltahub"].drain(lambda: worker.hurried or time.monotonic() > latest)
 
 
 def _log_to_stderr():
@@ -167,9 +180,12 @@ def _log_to_stderr():
     logging.getLogger("app").setLevel(settings.log_level.upper())
 
 
-def _welcome(model):
+def _welcome(worker):
+    model, scheme = worker.local_model, "https" if worker.cfg.is_ssl else "http"
     every = host in ("", "0.0.0.0", "::")  # noqa: S104  # told apart, not chosen
-    page = f"http://127.0.0.1:{port}" if every else f"http://{authority}"
+    page = f"{scheme}://127.0.0.1:{port}" if every else f"{scheme}://{authority}"
+    if worker.cfg.bind != [authority]:
+        page, every = " and ".join(worker.cfg.bind), False
     if model:
         answers = f"{model.name}, embedded"
     else:

@@ -23,7 +23,7 @@ from app.relay.retry import RetryPolicy
 from app.relay.upstream import Upstream
 from app.relay.worker import Size, Worker
 from app.settings import Settings
-from app.web import admin, chat, guard, ops, pages, problems, sse
+from app.web import admin, chat, guard, ops, pages, problems, sse, streams
 from app.web.address import Addresses
 from app.web.parts import NAME, Parts
 from app.web.streams import Streams
@@ -42,6 +42,7 @@ def assemble(settings: Settings) -> Flask:
     problems.register(app)
     app.before_request(lambda: guard.check(request, settings))
     app.after_request(_harden)
+    app.teardown_request(streams.give_back)
     for module in (sse, chat, admin, pages, ops):
         app.register_blueprint(module.bp, url_prefix=settings.url_prefix + (module.bp.url_prefix or ""))
     if settings.cors_origins:

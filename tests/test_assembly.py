@@ -138,6 +138,10 @@ def test_every_limit_comes_from_its_setting() -> None:
         "retry_ms": 21,
         "client_memory": 22.0,
         "idempotency_keys": 23,
+        "connections_address": 24,
+        "memory_bytes": 25,
+        "lifetime": 26.0,
+        "slow_reader": 27.0,
     }
     limits = make(**numbers)[1].hub.limits
     given = (
@@ -145,8 +149,16 @@ def test_every_limit_comes_from_its_setting() -> None:
         *(limits.news.events, limits.news.bytes, limits.news.age),
         *(limits.clients, limits.connections, limits.connections_client),
         *(limits.heartbeat, limits.retry_ms, limits.client_memory, limits.keys),
+        *(limits.connections_address, limits.memory, limits.lifetime, limits.slow),
     )
     assert given == tuple(numbers.values())
+
+
+def test_the_way_out_and_whose_word_is_taken_for_an_address_come_from_their_settings() -> None:
+    _, parts = make(outlet="generator", trusted_proxies="192.0.2.1")
+    assert repr(parts.streams) == "<Streams by generator: none taken>"
+    assert parts.addresses.of("192.0.2.1", "198.51.100.7") == "198.51.100.7"
+    assert parts.addresses.of("192.0.2.2", "198.51.100.7") == "192.0.2.2"
 
 
 def test_the_upstream_is_the_one_that_is_set_and_shows_no_secret() -> None:

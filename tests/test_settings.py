@@ -90,6 +90,14 @@ WRONG = [
     ("DRAIN_GRACE", "0", ".*greater than 0"),
     ("CONNECT_TIMEOUT", "-1", ".*greater than 0"),
     ("CONNECT_TIMEOUT", "ten", ".*number"),
+    ("LIFETIME", "0", ".*greater than 0"),
+    ("CONNECTIONS_ADDRESS", "0", ".*greater than or equal to 1"),
+    ("MEMORY_BYTES", "0", ".*greater than or equal to 1"),
+    ("OUTLET", "pipe", ".*'auto', 'socket' or 'generator'"),
+    ("LOG_LEVEL", "INFO!", ".*'debug', 'info', 'warning' or 'error'"),
+    ("TRUSTED_PROXIES", "nginx", "'nginx' does not appear to be an IPv4 or IPv6 network"),
+    ("TRUSTED_PROXIES", "10.0.0.0/33", "'10.0.0.0/33' does not appear to be"),
+    ("TRUSTED_PROXIES", "none, 10.0.0.1", "are either networks or `none`, not both"),
 ]
 
 
@@ -154,6 +162,19 @@ def test_an_origin_that_could_never_match_is_refused_or_mended(origin: str) -> N
 @pytest.mark.parametrize("host", ["chat.example:8000", "https://chat.example", "*.example"])
 def test_an_allowed_host_that_could_never_match_is_refused(host: str) -> None:
     assert refused(allowed_hosts=host).startswith("ALLOWED_HOSTS")
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        ("", ()),
+        ("none", ("none",)),
+        ("10.0.0.1", ("10.0.0.1",)),
+        ("10.1.2.3/8, ::1 ,2001:db8::/32", ("10.1.2.3/8", "::1", "2001:db8::/32")),
+    ],
+)
+def test_trusted_proxies_are_addresses_networks_or_none(value: str, taken: tuple[str, ...]) -> None:
+    assert Settings.load(trusted_proxies=value).trusted_proxies == taken
 
 
 # --- what no single one can say -----------------------------------------------------------------------

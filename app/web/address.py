@@ -30,9 +30,7 @@ class Addresses:
             return ""
         chain = [part.strip() for part in forwarded.split(",") if part.strip()]
         while self._trusts(remote) and chain:
-            remote = (
-                chain.pop()
-            )  # each proxy adds whom it saw at the end; what a browser claims stands before
+            remote = chain.pop()  # each proxy adds whom it saw; what a browser claims stands before
         return _household(remote)
 
     def _trusts(self, address: str) -> bool:

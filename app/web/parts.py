@@ -37,27 +37,32 @@ class Parts:
     streams: Streams
     addresses: Addresses
 
-    def drain(self, sleep: Callable[[float], None] = time.sleep) -> None:
+    def drain(
+        self,
+        hurried: Callable[[], bool] = lambda: False,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Ends everything in good order before the process does; blocks up to the grace and a little.
 
         Nothing new begins; streams without a running answer end at once, the others with it; answers that
-        are still running when the grace is over end as `interrupted`.
+        are still running when the grace is over, or once somebody is `hurried`, end as `interrupted`.
         """
+
+        def wait(done: Callable[[], bool], seconds: float) -> None:
+            # By the clock: on a busy machine sleeps are longer, and gunicorn's patience is not.
+            deadline = clock() + seconds
+            while not done() and clock() < deadline:
+                sleep(0.1)
+
         if self.hub.counts()["connections"] or self.relay.count():
             log.info("draining %r, %r", self.hub, self.relay)
         self.relay.close()
         self.hub.drain(self.settings.drain_grace)
-        _wait(lambda: not self.relay.count(), self.settings.drain_grace, sleep)
+        wait(lambda: hurried() or not self.relay.count(), self.settings.drain_grace)
         self.relay.interrupt()
-        _wait(lambda: not self.hub.counts()["connections"], FAREWELL, sleep)
+        wait(lambda: not self.hub.counts()["connections"], FAREWELL)
         self.sweep.stop()
-
-
-def _wait(done: Callable[[], bool], seconds: float, sleep: Callable[[float], None]) -> None:
-    for _ in range(int(seconds / 0.1)):
-        if done():
-            return
-        sleep(0.1)
 
 
 def parts() -> Parts:

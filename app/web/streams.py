@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 
 from app.hub.hub import Hub, Opened
 from app.hub.outlets import GeneratorOutlet
@@ -50,8 +50,8 @@ class Streams:
         plain = version.startswith("HTTP/1") and not hasattr(sock, "getpeercert")
         peer = Peer(sock, plain)
         peer.tune(self._hub.limits.slow)
-        outlet = GeneratorOutlet(*opened, self._hub.take, self._hub.leave, peer, version == "HTTP/1.1")
-        return StreamResponse(self, outlet)
+        g.stream = GeneratorOutlet(*opened, self._hub.take, self._hub.leave, peer, version == "HTTP/1.1")
+        return StreamResponse(self, g.stream)
 
     def way_out(self, outlet: GeneratorOutlet, environ: Environ, write: object) -> Iterable[bytes]:
         """What the server is given to iterate over; `write` is what its `start_response` returned."""
@@ -72,7 +72,7 @@ class Streams:
         taken = environ["gunicorn.socket"]
         family, kind = taken.family, taken.type
         sock = _socket.socket(family, kind, 0, fileno=taken.detach())
-        if access.handlers:
+        if access.hasHandlers():
             connection.on_end = _last_line(environ)
         self._sockets.adopt(connection, sock, base)
 
@@ -87,7 +87,7 @@ class Streams:
             return "TLS ends in gunicorn"
         if type(server).__module__ != "gunicorn.http.wsgi" or getattr(server, "sock", None) is not sock:
             return "HTTP/2, or a middleware that hides gunicorn's response"
-        return "" if self._ready() else "this system has no epoll"
+        return "" if self._ready() else "no epoll is to be had"
 
     def _ready(self) -> bool:
         if self._sockets is None:
@@ -96,7 +96,7 @@ class Streams:
                 from app.hub.sockets import Sockets
 
                 self._sockets = Sockets(GeventLoop(), epoll(), self._hub.take, self._hub.leave)
-            except (ImportError, AttributeError):
+            except (ImportError, AttributeError, OSError):
                 return False
         return True
 
@@ -118,10 +118,17 @@ class StreamResponse(Response):
     def __init__(self, streams: Streams, outlet: GeneratorOutlet) -> None:
         super().__init__(outlet, headers=HEADERS, direct_passthrough=True)
         self._streams, self._outlet = streams, outlet
+        self.call_on_close(outlet.close)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        _, status, headers = self.get_wsgi_response(environ)
-        return self._streams.way_out(self._outlet, environ, start_response(status, headers))
+        if self.response is not self._outlet:  # somebody sees or changes what goes out
+            self.direct_passthrough = False  # so that we hear of its end
+            body = super().__call__(environ, start_response)
+        else:
+            _, status, headers = self.get_wsgi_response(environ)
+            body = self._streams.way_out(self._outlet, environ, start_response(status, headers))
+        g.pop("stream", None)  # from here on the server closes it
+        return body
 
 
 class LastResponse(Response):
@@ -149,22 +156,32 @@ class Takeover:
         adopt: Callable[[GeneratorOutlet, Environ], None],
     ) -> None:
         self._outlet, self._server, self._environ, self._adopt = outlet, server, environ, adopt
-        self._head = 0
+        self._head: int | None = None  # bytes of the first item; 0 once the socket can't be had any more
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
+        if self._head is None:
+            data = next(self._outlet)
+            self._head = len(data)
+            return data
         if self._head and self._server.headers_sent and self._server.sent == self._head:
             self._adopt(self._outlet, self._environ)
             # gunicorn's word for a peer that left: it closes its socket, by now an empty one, and is silent.
             raise BrokenPipeError(errno.EPIPE, "the stream goes on without gunicorn")
-        data = next(self._outlet)
-        self._head = self._head or len(data)
-        return data
+        self._head = 0  # a middleware holds back what it is given, and would lose it
+        return next(self._outlet)
 
     def close(self) -> None:
         self._outlet.close()
+
+
+def give_back(error: BaseException | None = None) -> None:
+    """At the end of each request: a stream that was opened and never reached the server ends."""
+    outlet = g.pop("stream", None)
+    if outlet is not None:
+        outlet.close()
 
 
 def _nothing() -> None:
@@ -174,7 +191,7 @@ def _nothing() -> None:
 def _last_line(environ: Environ) -> Callable[[str, int], None]:
     """Writes the line of a stream's end to the access log; gunicorn's own tells of its beginning."""
     began = datetime.now()
-    who, agent = environ.get("REMOTE_ADDR") or "-", environ.get("HTTP_USER_AGENT", "-")
+    who, agent = environ.get("REMOTE_ADDR") or "-", environ.get("HTTP_USER_AGENT", "-").replace('"', '\\"')
     what = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {environ['SERVER_PROTOCOL']}"
 
     def write(reason: str, size: int) -> None:
