@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.kit import Place
 from tests.rig.addresses import free_port
 from tests.rig.optional import require_model
 from tests.rig.reading import eventually
@@ -114,6 +115,19 @@ def test_it_prints_where_the_page_is_and_who_answers_but_no_secret() -> None:
         f"Deltahub is at {server.url}/",
         "Answers come from some-model at http://127.0.0.1:1/v1",
     ]
+
+
+def test_bound_elsewhere_it_says_so_and_needs_no_port(tmp_path: Path) -> None:
+    """As `--bind` has it; what listens on the default port is no business of ours."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port, path = str(taken.getsockname()[1]), tmp_path / "hub.sock"
+        with Place(unix=path, upstream_url=UPSTREAM["UPSTREAM_URL"], PORT=port) as place:
+            assert place.log.startswith(f"Deltahub is at unix:{path}/\n")
+
+
+def test_with_a_certificate_it_is_at_https(certificate: Path) -> None:
+    with Place(certificate=certificate, upstream_url=UPSTREAM["UPSTREAM_URL"]) as place:
+        assert place.log.startswith(f"Deltahub is at https://127.0.0.1:{place.port}/\n")
 
 
 def test_it_leaves_nothing_in_the_home_directory(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ For tests and benches, on loopback: `Server(app="tests.rig.probe:app")`. GET /pr
 is old by then, so that nobody has to wait ten minutes to see a mailbox forgotten.
 
 `SABOTAGE=drop|repeat|swap|leak` in the environment breaks the hub, in memory: whoever claims to notice such a
-thing can be seen to.
+thing can be seen to. `none` doesn't.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Saboteur:
     def spoil(self, hub: Any) -> None:
         if self._how == "leak":
             hub.leave = self._forgetting(hub.leave)
-        else:
+        elif self._how != "none":
             hub.take = self._garbling(hub.take)
 
     def _forgetting(self, leave: Callable[..., None]) -> Callable[..., None]:

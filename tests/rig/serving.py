@@ -38,9 +38,9 @@ class Server:
     """`with Server({"ANSWERS_CLIENT": "50"}, upstream_url=upstream.url) as server:` … `server.url`.
 
     env: settings by their names, over a clean environment. app: `tests.rig.probe:app` is the same one, and
-    tells what its process holds. files: the most it may have open, 0: as many as the caller. startup, shutdown:
-    seconds; a server that does not end in time after SIGTERM is killed, and that is an AssertionError, as is a
-    process left behind.
+    tells what its process holds. files: the most it may have open, 0: as many as the caller. startup,
+    shutdown: seconds; a server that does not end in time after SIGTERM is killed, and that is an
+    AssertionError, as is a process left behind.
     """
 
     def __init__(
