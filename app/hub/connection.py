@@ -54,12 +54,12 @@ def _nobody() -> None:
 class Connection:
     """The state of one stream.
 
-    Its outlet sets four calls, for any thread: `wake`, `gone` (whether the peer left), `progress` (bytes the
-    peer has acknowledged), `cut` (ends a write that hangs). `owns`: the outlet has the socket to itself: it
-    hears at once of a peer that left, and closes only when what was said has arrived. `address`: whom it
-    counts against, "" for nobody; `beat`: seconds of silence until a heartbeat; `until`: when it has lived
-    for long enough; `patience`: seconds after which what was written counts as handed where nobody confirms;
-    `on_end` is told its ending and its bytes.
+    Its outlet sets five calls, for any thread: `wake`, `nudge` (the same, after those that were woken),
+    `gone` (whether the peer left), `progress` (bytes the peer has acknowledged), `cut` (ends a write that
+    hangs). `owns`: the outlet has the socket to itself: it hears at once of a peer that left, and closes only
+    when what was said has arrived. `address`: whom it counts against, "" for nobody; `beat`: seconds of
+    silence until a heartbeat; `until`: when it has lived for long enough; `patience`: seconds after which
+    what was written counts as handed where nobody confirms; `on_end` is told its ending and its bytes.
     """
 
     id: str
@@ -83,6 +83,7 @@ class Connection:
     written: int = 0
     wired: int = 0
     wake: Callable[[], None] = _nobody
+    nudge: Callable[[], None] = _nobody
     gone: Callable[[], bool] = lambda: False
     progress: Callable[[], int] = lambda: 0
     cut: Callable[[], None] = _nobody
@@ -205,3 +206,9 @@ def wake(connections: Iterable[Connection]) -> None:
     """Tells outlets that there is something to take; never under the hub's lock."""
     for connection in connections:
         connection.wake()
+
+
+def nudge(connections: Iterable[Connection]) -> None:
+    """Tells outlets that there is something for very many, and that tokens go before it."""
+    for connection in connections:
+        connection.nudge()

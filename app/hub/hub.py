@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from app.errors import Overloaded
 from app.hub.client import Sent, Text, Told
-from app.hub.connection import Connection, wake
+from app.hub.connection import Connection, nudge, wake
 from app.hub.control import Control
 from app.hub.events import DONE, ENDS, LITERAL, encode
 from app.hub.limits import Limits
@@ -261,4 +261,4 @@ class Hub:
         for start in range(0, len(connections), FAN_OUT):
             if start:
                 give_way()
-            wake(connections[start : start + FAN_OUT])
+            nudge(connections[start : start + FAN_OUT])

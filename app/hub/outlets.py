@@ -41,7 +41,7 @@ class GeneratorOutlet:
         self._yielded = 0  # bytes of the item the server is writing, 0 before the first
         self._chunk_head = 0  # how many of them stand before its first byte
         self._base: int | None = None  # where on the wire the first item ended
-        connection.wake = self._awake.set
+        connection.wake = connection.nudge = self._awake.set
         connection.gone, connection.progress, connection.cut = peer.gone, peer.progress, peer.cut
 
     def __iter__(self) -> Iterator[bytes]:

@@ -156,7 +156,7 @@ class Shelf:
     def _events(self, at: Position) -> list[Event]:
         """What is due one by one after `at`, of both logs, in order."""
         own, news = self.mailbox.after(at.own), self.news.after(at.news)
-        both = heapq.merge(own, news, key=_by_number) if news else own
+        both = heapq.merge(own, news, key=_by_number) if own and news else own or news
         start = self.mailbox.start
         return [
             event

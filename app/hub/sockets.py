@@ -22,15 +22,17 @@ from app.hub.peer import Peer
 
 log = logging.getLogger(__name__)
 
-# Seconds of writing in one turn; then whoever else is ready has one. So long a token waits for a broadcast.
+# Seconds of writing in one turn; then whoever else is ready has one. So long a token waits at most.
 TURN = 0.002
-# Of those that had no turn, as many have one in the next, however much is new.
+# Of those that were only nudged as many have a turn, however many were woken.
 LATE = 4
 # Seconds that a stream which has said its last word stays, for its tail to arrive.
 LINGER = 2.0
 # Bytes a reader of events may send, which are dropped; a body on its GET, say. Beyond, it is cut.
 INPUT = 64 * 1024
 HUNG_UP = EPOLLERR | EPOLLHUP
+# How a stream is marked.
+NOT, NUDGED, WOKEN = 0, 1, 2
 
 
 class Loop(Protocol):
@@ -51,9 +53,9 @@ class SocketOutlet:
         self._peer = Peer(sock)
         self._rest: memoryview | None = None
         self._size = self._read = 0
-        self.marked = False
+        self.marked = NOT
         connection.owns = True
-        connection.wake, connection.cut = self.mark, self.close
+        connection.wake, connection.nudge, connection.cut = self.wake, self.nudge, self.close
         connection.gone, connection.progress = self._peer.gone, self._progress
 
     def __repr__(self) -> str:
@@ -61,15 +63,21 @@ class SocketOutlet:
             f"<SocketOutlet {'closed' if self._sock is None else self._sock.fileno()} of {self.connection!r}>"
         )
 
-    def mark(self) -> None:
+    def wake(self) -> None:
         """Has it written at the end of this turn. Cheap, and called for every event."""
-        if not self.marked:
-            self.marked = True
-            self._sockets.mark(self)
+        if self.marked != WOKEN:
+            self.marked = WOKEN
+            self._sockets.woken(self)
+
+    def nudge(self) -> None:
+        """Has it written when those that were woken have been."""
+        if self.marked == NOT:
+            self.marked = NUDGED
+            self._sockets.nudged(self)
 
     def flush(self) -> None:
         """Writes what is due, if the kernel has taken what was due before."""
-        self.marked = False
+        self.marked = NOT
         if self._sock is None or self._rest is not None:
             return
         data = self._sockets.take(self.connection)
@@ -121,13 +129,13 @@ class SocketOutlet:
         if self._rest is not None:
             self._rest = None
             self._sockets.watch(self._sock.fileno(), 0)
-            self.mark()  # more may have gathered
+            self.wake()  # more may have gathered
         connection = self.connection
         connection.wrote(self._size, self._sockets.clock())
         if connection.over:
             self._finish()
         elif connection.more:
-            self.mark()
+            self.nudge()  # a reader that is far behind is in no hurry
         elif len(connection.writes) > UNCONFIRMED:
             self._confirm()
 
@@ -166,8 +174,8 @@ class Sockets:
         self._loop, self._poll = loop, poll
         self.take, self.leave, self.clock = take, leave, clock
         self._by_descriptor: dict[int, SocketOutlet] = {}
-        self._marked: list[SocketOutlet] = []  # since the last turn
-        self._late: deque[SocketOutlet] = deque()  # those the last turn had no time for
+        self._woken: deque[SocketOutlet] = deque()
+        self._nudged: deque[SocketOutlet] = deque()
         self._lingering: deque[tuple[float, SocketOutlet]] = deque()
         self._turns = False  # whether a turn is to come
         loop.readable(poll.fileno(), self._look)
@@ -188,15 +196,16 @@ class Sockets:
         except OSError:  # the system watches no more
             outlet.close()
             raise
-        outlet.mark()
+        outlet.wake()
         return outlet
 
-    def mark(self, outlet: SocketOutlet) -> None:
-        """Has `outlet` flushed at the end of this turn."""
-        self._marked.append(outlet)
-        if not self._turns:
-            self._turns = True
-            self._loop.soon(self._turn)
+    def woken(self, outlet: SocketOutlet) -> None:
+        self._woken.append(outlet)
+        self._expect_turn()
+
+    def nudged(self, outlet: SocketOutlet) -> None:
+        self._nudged.append(outlet)
+        self._expect_turn()
 
     def watch(self, descriptor: int, also: int) -> None:
         self._poll.modify(descriptor, EPOLLIN | EPOLLRDHUP | also)
@@ -213,21 +222,25 @@ class Sockets:
         with suppress(OSError):
             self._poll.unregister(descriptor)
 
+    def _expect_turn(self) -> None:
+        if not self._turns:
+            self._turns = True
+            self._loop.soon(self._turn)
+
     def _turn(self) -> None:
-        """Those marked since the last turn come first, then those that had to wait: so a token doesn't stand
-        in line behind the whole of a broadcast."""
+        """Those that were woken come first: so a token doesn't stand in line behind a broadcast to all."""
         self._turns = False
-        marked, self._marked = self._marked, []
         end = self.clock() + TURN
-        for position, outlet in enumerate(marked):
+        for _ in range(len(self._woken)):
+            self._safely(self._woken.popleft().flush)
             if self.clock() > end:
-                self._late.extend(marked[position:])
                 break
-            self._safely(outlet.flush)
-        least = max(0, len(self._late) - LATE)
-        while self._late and (len(self._late) > least or self.clock() <= end):
-            self._safely(self._late.popleft().flush)
-        if self._late and not self._turns:
+        least = max(0, len(self._nudged) - LATE)
+        while self._nudged and (len(self._nudged) > least or self.clock() <= end):
+            outlet = self._nudged.popleft()
+            if outlet.marked == NUDGED:  # else it was woken since
+                self._safely(outlet.flush)
+        if (self._woken or self._nudged) and not self._turns:
             self._turns = True
             self._loop.later(0, self._turn)  # what is ready has its turn in between
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from app.hub.connection import Connection, wake
+from app.hub.connection import Connection, nudge, wake
 from app.hub.registry import Registry
 from app.hub.signals import Announcer, undelivered
 
@@ -60,7 +60,7 @@ class Upkeep:
             now = self._clock()
             with self._lock:
                 awake = [c for c in some if self._is_due(c, now)]
-            wake(awake)
+            nudge(awake)
 
     def age(self) -> None:
         """Lets go of what is too old: events, idempotency keys, clients with nothing left."""

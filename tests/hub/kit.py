@@ -243,5 +243,5 @@ class Desk:
 
 def count_wakes(tab: Any) -> list[int]:
     wakes: list[int] = []
-    tab.connection.wake = lambda: wakes.append(1)
+    tab.connection.wake = tab.connection.nudge = lambda: wakes.append(1)
     return wakes

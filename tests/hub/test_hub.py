@@ -223,7 +223,7 @@ def test_who_wakes_very_many_lets_others_have_their_turn(
     streams = [desk.tab(client=f"c{n}") for n in range(2 * FAN_OUT + 1)]
     woken: list[int] = []
     for stream in streams:
-        stream.connection.wake = lambda: woken.append(1)
+        stream.connection.nudge = lambda: woken.append(1)
     monkeypatch.setattr(hub, "give_way", lambda: turns.append((len(woken), desk.hub._lock.locked())))
     desk.tell() if verb == "broadcast" else desk.hub.drain(10.0)
     assert turns == [(FAN_OUT, False), (2 * FAN_OUT, False)]
@@ -426,7 +426,7 @@ def test_nobody_is_woken_asked_or_logged_about_under_the_lock(
     monkeypatch.setattr(logging.Logger, "handle", lambda self, record: note(record.getMessage()))
     monkeypatch.setattr(logging.Logger, "isEnabledFor", lambda self, level: True)
     tab = desk.tab()
-    tab.connection.wake = lambda: note("wake")
+    tab.connection.wake = tab.connection.nudge = lambda: note("wake")
     tab.connection.gone = lambda: note("gone") or False  # type: ignore[func-returns-value]
     desk.answer("Hello")
     desk.send()
