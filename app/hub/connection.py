@@ -47,7 +47,17 @@ class Write(NamedTuple):
 
 
 def _nobody() -> None:
-    """Until an outlet listens there is nobody to wake."""
+    """Where no outlet listens there is nobody to wake."""
+
+
+def _unknown() -> bool:
+    """Whether a peer left that nobody knows."""
+    return False
+
+
+def _nothing() -> int:
+    """What a peer took of which nothing is known."""
+    return 0
 
 
 @dataclass(slots=True, eq=False)
@@ -84,8 +94,8 @@ class Connection:
     wired: int = 0
     wake: Callable[[], None] = _nobody
     nudge: Callable[[], None] = _nobody
-    gone: Callable[[], bool] = lambda: False
-    progress: Callable[[], int] = lambda: 0
+    gone: Callable[[], bool] = _unknown
+    progress: Callable[[], int] = _nothing
     cut: Callable[[], None] = _nobody
     on_end: Callable[[str, int], None] | None = None
     progressed: int = 0
@@ -150,6 +160,11 @@ class Connection:
     def over(self) -> bool:
         """Whether nothing more is to be written."""
         return self.said or self.ending == "gone"
+
+    def unplug(self) -> None:
+        """Forgets its outlet, which is through with it: each knows the other, and so neither would go."""
+        self.wake = self.nudge = self.cut = _nobody
+        self.gone, self.progress = _unknown, _nothing
 
     def wrote(self, size: int, now: float, before: int = 0) -> None:
         """Notes that the bytes last taken were given to the kernel: `size` on the wire, `before` of them

@@ -65,7 +65,9 @@ class GeneratorOutlet:
         """Called by the server however the response ended; a second call does nothing."""
         if self._leave is not _already_left:
             leave, self._leave = self._leave, _already_left
-            leave(self._connection, self._acknowledged())
+            acknowledged = self._acknowledged()
+            self._connection.unplug()
+            leave(self._connection, acknowledged)
 
     def hand_over(self) -> tuple[Connection, int | None]:
         """Gives the connection away once its head is written, and with it how many bytes the kernel had been

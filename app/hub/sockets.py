@@ -104,6 +104,7 @@ class SocketOutlet:
         sock, self._sock, self._rest = self._sock, None, None
         self._sockets.forget(sock.fileno())
         sock.close()
+        self.connection.unplug()
         self._sockets.leave(self.connection, acknowledged)
 
     def _progress(self) -> int:

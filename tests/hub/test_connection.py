@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -379,3 +381,19 @@ def test_only_a_whole_opening_moves_the_mark(desk: Desk) -> None:
     assert types(whole.head) == ["connected", "message", "started", "snapshot"]
     whole.leave(acknowledged=whole.size)
     assert types(desk.tab().head) == ["connected", "snapshot"]
+
+
+def test_a_connection_and_its_outlet_go_without_a_look_for_garbage(desk: Desk) -> None:
+    """Each knows the other; looks for garbage are rare where streams are many."""
+    opened = desk.hub.open("c")
+    assert opened
+    outlet = GeneratorOutlet(*opened, desk.hub.take, desk.hub.leave, Peer(None), chunked=True)
+    gone = weakref.ref(outlet)
+    del opened
+    gc.disable()
+    try:
+        outlet.close()
+        del outlet
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -7,8 +7,9 @@ For tests and benches, on loopback: `Server(app="tests.rig.probe:app")`. GET /pr
      "rss_kib", "objects", "pid",               `objects`: all the collector tracks; 0 without ?collect=1
      "at"}                                      where the greenlets stand: how many in which calls
 
-`?ahead=900` first puts the clock of this process forward by so many seconds and has the hub let go of what
-is old by then, so that nobody has to wait ten minutes to see a mailbox forgotten.
+`?trim=1` first has the C library give back what it keeps for later: what is resident then is in use.
+`?ahead=900` first puts the clock of this process forward by so many seconds and has the hub let go of what is
+old by then, so that nobody has to wait ten minutes to see a mailbox forgotten.
 
 `SABOTAGE=drop|repeat|swap|leak` in the environment breaks the hub, in memory: whoever claims to notice such a
 thing can be seen to. `none` doesn't.
@@ -16,6 +17,7 @@ thing can be seen to. `none` doesn't.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import re
@@ -92,6 +94,8 @@ def counts() -> dict[str, Any]:
     collect = "collect" in request.args
     if collect:
         gc.collect()
+    if "trim" in request.args:
+        ctypes.CDLL(None).malloc_trim(0)
     tracked = gc.get_objects()
     greenlets = [each for each in tracked if _is_ours(each)]
     return {
@@ -100,7 +104,7 @@ def counts() -> dict[str, Any]:
         "greenlets": len(greenlets),
         "at": Counter(map(_place, greenlets)),
         "descriptors": len(os.listdir("/proc/self/fd")) - 1,  # the listing is one
-        "objects": len(tracked) if collect else 0,
+        "objects": len(tracked) + gc.get_freeze_count() if collect else 0,
         "rss_kib": _resident(),
         "pid": os.getpid(),
     }
