@@ -23,7 +23,7 @@ from app.hub.peer import Peer
 log = logging.getLogger(__name__)
 
 # Seconds of writing in one turn; then whoever else is ready has one. So long a token waits at most.
-TURN = 0.002
+TURN = 0.001
 # Of those that were only nudged as many have a turn, however many were woken.
 LATE = 4
 # Seconds that a stream which has said its last word stays, for its tail to arrive.
