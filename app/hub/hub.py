@@ -135,11 +135,12 @@ class Hub:
             connection.end("gone")
             handed = connection.settle(acknowledged, now)
             self._registry.detach(connection, handed, now)
-        log.debug("stream ended: %r", connection)
+        ident, why = connection.id, connection.ending
+        self._announcer.say(disconnected, client_id=connection.client_id, connection_id=ident, reason=why)
+        # Last, for a log may fail: in a callback of the event loop one that has to wait does.
         if connection.on_end:
             connection.on_end(connection.ending, connection.wired)
-        who = {"client_id": connection.client_id, "connection_id": connection.id}
-        self._announcer.say(disconnected, **who, reason=connection.ending)
+        log.debug("stream ended: %r", connection)
 
     def overloaded(self, client_id: str, retry_after: float) -> bytes:
         """The whole body of a stream there is no room for; seconds."""
@@ -223,6 +224,13 @@ class Hub:
             self._draining, self._control.return_within = True, return_within
             awake = self._registry.streams()
         self._fan_out(awake)
+
+    def cut(self) -> None:
+        """Ends what is left after a drain: streams that hang in a write, and can't be told of their end."""
+        with self._lock:
+            left = list(self._registry.admission.streams)
+        for connection in left:
+            connection.cut()
 
     # --- asking
 

@@ -8,9 +8,13 @@ the fold still has, so a snapshot makes the reader whole.
 
 from __future__ import annotations
 
+import sys
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 from typing import Any, Protocol
 
 from app.hub.events import ENDS, LITERAL, STARTS, Event
@@ -20,6 +24,7 @@ class Folded(Protocol):
     """A message that deltas are added to. The hub is handed what makes one: it doesn't know the fields."""
 
     def add(self, delta: dict[str, Any]) -> None: ...
+    def compact(self) -> None: ...
     def data(self) -> dict[str, Any]: ...
 
 
@@ -35,6 +40,8 @@ class Retention:
     bytes: int
     age: float
 
+
+_by_number = attrgetter("number")
 
 # Bytes that Python needs around an event's frame.
 EVENT_COST = 200
@@ -95,15 +102,22 @@ class Log:
         self._events.append(event)
         self.bytes += len(event.frame)
 
-    def after(self, cursor: int) -> list[Event]:
-        """All events above `cursor`, oldest first; the work is in the size of the answer."""
+    def after(self, cursor: int, most: int = sys.maxsize) -> list[Event]:
+        """The events above `cursor`, oldest first, `most` of them; the work is in the size of the answer."""
         found: list[Event] = []
         for event in reversed(self._events or ()):
             if event.number <= cursor:
                 break
+            if len(found) == most:
+                return self._first_after(cursor, most)
             found.append(event)
         found.reverse()
         return found
+
+    def _first_after(self, cursor: int, most: int) -> list[Event]:
+        events = self._events or deque()
+        start = bisect_right(events, cursor, key=_by_number)
+        return list(islice(events, start, start + most))
 
     def trim(self, now: float) -> list[Event]:
         """Lets go of what is beyond the retention and returns it, oldest first."""
@@ -202,6 +216,7 @@ class Mailbox(Log):
                 self._weigh(fold, 0)
         elif event.kind in ENDS:
             fold.ended = True
+            fold.message.compact()
 
     def release(self, mark: int) -> list[Event]:
         """Lets go of the events up to `mark` and returns them, oldest first: memory is short."""

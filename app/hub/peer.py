@@ -62,8 +62,10 @@ class Peer:
     def cut(self) -> None:
         """Ends whatever read or write hangs on the socket, in whichever thread."""
         if self._sock is not None:
+            # Below gevent's socket, which would tell the writer that its descriptor was closed: a server logs
+            # that as an error of ours, and a broken pipe as a peer that left.
             with contextlib.suppress(OSError):  # it ended by itself
-                self._sock.shutdown(SHUT_RDWR)
+                getattr(self._sock, "_sock", self._sock).shutdown(SHUT_RDWR)
 
     def tune(self, patience: float) -> None:
         """Bounds what a reader that stalls costs the kernel, and how long one that vanished is believed in.

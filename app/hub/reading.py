@@ -7,6 +7,7 @@ One reading for live and lost alike. Pure; the hub calls it under its lock.
 from __future__ import annotations
 
 import heapq
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +22,8 @@ from app.hub.mailbox import Fold, Log, Mailbox, Merge, same_run
 # Bytes of frames read for one write: a reader that is far behind must not cost its whole mailbox over again,
 # nor hold the lock while all of it is merged.
 AT_ONCE = 64 * 1024
+# Events of a log that are looked at for one write: there may be 30,000, and it is done on the event loop.
+FEW = 1_000
 # A reader with more deltas than this before it lags and gets them merged; anyone else the frames as they are.
 LAG = 32
 # Bytes of the frames that are merged into one event: a page should not have to wait long for the end of it.
@@ -131,10 +134,12 @@ class Shelf:
     def following(self, at: Position, suffix: bytes, close_on_done: bool) -> Due:
         """What came after `at`, each event with its id: up to `[DONE]` where that is the end, and no more at
         once than is good for memory. The reader asks again until nothing is left."""
-        pending = self._events(at)
+        pending, seen = self._next(at)
         events = _portion(pending, len(suffix), close_on_done)
         done = close_on_done and bool(events) and events[-1].kind == LITERAL
         position = Position(self.count, self.count)
+        if seen < self.count:
+            position = Position(seen, max(seen, at.news), at.folded)
         if done or len(events) < len(pending):
             last = events[-1].number
             position = Position(last, max(last, at.news), at.folded)
@@ -153,9 +158,21 @@ class Shelf:
         box = self.mailbox
         return 0 < box.done <= at.own and box.last <= at.own and not box.running
 
-    def _events(self, at: Position) -> list[Event]:
-        """What is due one by one after `at`, of both logs, in order."""
-        own, news = self.mailbox.after(at.own), self.news.after(at.news)
+    def _next(self, at: Position) -> tuple[list[Event], int]:
+        """The first of what is due one by one after `at`, and up to which number that was looked for."""
+        while True:
+            seen = self.count
+            for log, place in ((self.mailbox, at.own), (self.news, at.news)):
+                if len(found := log.after(place, FEW)) == FEW:
+                    seen = min(seen, found[-1].number)
+            events = [event for event in self._events(at, FEW) if event.number <= seen]
+            if events or seen == self.count:
+                return events, seen
+            at = Position(seen, max(seen, at.news), at.folded)
+
+    def _events(self, at: Position, most: int = sys.maxsize) -> list[Event]:
+        """What is due one by one after `at`, of both logs, in order; of each log `most` are looked at."""
+        own, news = self.mailbox.after(at.own, most), self.news.after(at.news, most)
         both = heapq.merge(own, news, key=_by_number) if own and news else own or news
         start = self.mailbox.start
         return [
@@ -195,10 +212,15 @@ def named_by(cursor: str) -> str:
 
 
 def _portion(pending: list[Event], extra: int, close_on_done: bool) -> list[Event]:
-    """The first of what is pending: AT_ONCE bytes, with `extra` for each frame, or up to `[DONE]`."""
+    """The first of what is pending: AT_ONCE bytes, with `extra` for each frame, or up to `[DONE]`.
+
+    A larger event begins a write: so its frame is everybody's, and no copy for each that stalls in it.
+    """
     size = 0
     for position, event in enumerate(pending, 1):
         size += len(event.frame) + extra
+        if position > 1 and len(event.frame) > AT_ONCE:
+            return pending[: position - 1]
         if size > AT_ONCE or (close_on_done and event.kind == LITERAL):
             return pending[:position]
     return pending

@@ -25,6 +25,8 @@ from app.hub.reading import Shelf
 KEY_AGE = 300.0
 # Clients that are looked at for one that can make room: with 50,000 a call would hold up every token.
 SEARCH = 500
+# Bytes of lost events that are kept for whoever wants to hear of them.
+LAMENTED = 16 << 20
 
 
 class Lost(NamedTuple):
@@ -32,6 +34,11 @@ class Lost(NamedTuple):
 
     client_id: str
     events: list[Event]
+
+    @property
+    def size(self) -> int:
+        """Bytes of their frames."""
+        return sum(len(event.frame) for event in self.events)
 
 
 class Registry:
@@ -47,7 +54,9 @@ class Registry:
         self.count = 0
         self.undelivered = 0
         self.lost: list[Lost] = []
+        self._lamented = 0  # bytes of them
         self.clients: dict[str, Client] = {}
+        self._absent: dict[str, Client] = {}  # those without a stream, the longest idle first
         self.admission = Admission(limits)
         self.memory = Memory(limits.memory)
         self.news = Log(limits.news, 0)
@@ -72,7 +81,7 @@ class Registry:
             if len(self.clients) >= self.limits.clients:
                 self._forget(self._least_missed())
             mailbox = Mailbox(self.limits.mailbox, self.count, self._new_message)
-            client = self.clients[client_id] = Client(client_id, mailbox, now)
+            client = self.clients[client_id] = self._absent[client_id] = Client(client_id, mailbox, now)
         return client
 
     def check_room(self, client_id: str = "") -> None:
@@ -132,6 +141,7 @@ class Registry:
         opening = shelf.opening(start, connection.suffix)
         connection.begin(start.position, opening.position, resumed)
         client.connections.append(connection)
+        self._absent.pop(client.id, None)
         client.closed = False
         self.admission.enter(connection)
         at = f"{self.epoch}.{start.position.own}{connection.suffix.decode()}"
@@ -155,7 +165,8 @@ class Registry:
         client.connections.remove(connection)
         client.mailbox.handed = max(client.mailbox.handed, handed)
         client.idle_since = now
-        self.clients[client.id] = self.clients.pop(client.id)  # so the longest idle stand first
+        if not client.connections:
+            self._absent[client.id] = client
         self.admission.leave(connection)
 
     def trim(self, client: Client, now: float) -> None:
@@ -197,11 +208,22 @@ class Registry:
         lost = [event for event in gone if event.number > mark and event.kind != LITERAL]
         self.undelivered += len(lost)
         if lost and self._mourned():
-            self.lost.append(Lost(client.id, lost))
+            self._mourn(Lost(client.id, lost))
+
+    def _mourn(self, lost: Lost) -> None:
+        """Keeps what is lost until somebody takes the list, LAMENTED bytes at most: beyond, only counted."""
+        if self._lamented + lost.size <= LAMENTED:
+            self._lamented += lost.size
+            self.lost.append(lost)
+
+    def take_lost(self) -> list[Lost]:
+        """What was lost since this was last called, as far as it was kept."""
+        lost, self.lost, self._lamented = self.lost, [], 0
+        return lost
 
     def _forget(self, client: Client) -> None:
         self.memory.used -= client.mailbox.weight
-        del self.clients[client.id]
+        del self.clients[client.id], self._absent[client.id]
 
     def _least_missed(self) -> Client:
         """[protocol §1] the longest idle without connection, answer or unhanded event goes first."""
@@ -212,7 +234,7 @@ class Registry:
 
     def _line(self) -> Iterator[Client]:
         """The longest idle first, SEARCH of them at most; those passed over go to the end of the line: the
-        next search is among others."""
-        for client in list(islice(self.clients.values(), SEARCH)):
+        next search is among others. Who has a stream stands in no line."""
+        for client in list(islice(self._absent.values(), SEARCH)):
             yield client
-            self.clients[client.id] = self.clients.pop(client.id)
+            self._absent[client.id] = self._absent.pop(client.id)

@@ -28,6 +28,8 @@ undelivered = Signal("Events were let go of before anyone was handed them.")
 
 # Signals that may wait; beyond, the oldest go, and are counted: a receiver that hangs must not fill memory.
 WAITING = 10_000
+# The same in bytes of what they tell of.
+HEAVY = 16 << 20
 
 
 class Announcer:
@@ -36,20 +38,23 @@ class Announcer:
 
     def __init__(self, sender: object) -> None:
         self._sender = sender
-        self._waiting: deque[tuple[Signal, dict[str, Any]]] = deque()
+        self._waiting: deque[tuple[Signal, dict[str, Any], int]] = deque()
+        self._weight = 0
         self._awake = threading.Event()
         self._lock = threading.Lock()
         self._started = False
         self.dropped = 0
 
-    def say(self, signal: Signal, **fields: Any) -> None:
-        """Has `signal` sent soon; never blocks, and never fails: a stream has its place by now."""
+    def say(self, signal: Signal, weight: int = 0, **fields: Any) -> None:
+        """Has `signal` sent soon; never blocks, and never fails: a stream has its place by now. `weight`:
+        bytes that `fields` keep in memory."""
         if not signal.receivers:
             return
-        if len(self._waiting) >= WAITING:
-            self._waiting.popleft()
+        while self._waiting and (len(self._waiting) >= WAITING or self._weight + weight > HEAVY):
+            self._weight -= self._waiting.popleft()[2]
             self.dropped += 1
-        self._waiting.append((signal, fields))
+        self._waiting.append((signal, fields, weight))
+        self._weight += weight
         self._awake.set()
         if not self._started:
             self._start()
@@ -70,7 +75,9 @@ class Announcer:
         while self._awake.wait():
             self._awake.clear()
             while self._waiting:
-                self._send(*self._waiting.popleft())
+                signal, fields, weight = self._waiting.popleft()
+                self._weight -= weight
+                self._send(signal, fields)
 
     def _send(self, signal: Signal, fields: dict[str, Any]) -> None:
         for receiver in signal.receivers_for(self._sender):

@@ -236,8 +236,9 @@ class Sockets:
             self._safely(self._woken.popleft().flush)
             if self.clock() > end:
                 break
-        least = max(0, len(self._nudged) - LATE)
-        while self._nudged and (len(self._nudged) > least or self.clock() <= end):
+        for position in range(len(self._nudged)):  # who is far behind nudges itself anew: not in this turn
+            if position >= LATE and self.clock() > end:
+                break
             outlet = self._nudged.popleft()
             if outlet.marked == NUDGED:  # else it was woken since
                 self._safely(outlet.flush)
@@ -261,11 +262,13 @@ class Sockets:
             self._loop.later(self._lingering[0][0] - now, self._close_late)
 
     def _safely(self, call: Callable[..., None], *args: int) -> None:
-        """One stream's fault must not cost the others their turn."""
+        """One stream's fault must not cost the others their turn; nor may a log that would have to wait,
+        which raises here: gevent never calls again what has raised, and nobody's leaving would be noticed."""
         try:
             call(*args)
         except Exception:
             outlet: SocketOutlet = call.__self__  # type: ignore[attr-defined]
-            log.exception("a stream failed and is cut: %r", outlet)
+            with suppress(Exception):
+                log.exception("a stream failed and is cut: %r", outlet)
             with suppress(Exception):
                 outlet.close()

@@ -111,12 +111,12 @@ class Upkeep:
 
     def _report(self) -> None:
         with self._lock:
-            lost, self._registry.lost = self._registry.lost, []
+            lost = self._registry.take_lost()
             count, self._reported = self._registry.undelivered - self._reported, self._registry.undelivered
         if count:
             log.warning("%d events grew too old or too many before anyone was handed them", count)
         for each in lost:
-            self._announcer.say(undelivered, client_id=each.client_id, events=each.events)
+            self._announcer.say(undelivered, each.size, client_id=each.client_id, events=each.events)
 
     def _slices(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         for start in range(0, len(items), SLICE):

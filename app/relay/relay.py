@@ -223,6 +223,7 @@ class Relay:
             self._worker.answer(generation)
         finally:
             generation.messages = []  # it is remembered for minutes, and they may be megabytes
+            generation.message.compact()
             with self._lock:
                 self._running.pop(generation.id, None)
                 self._ended.append(generation)

@@ -62,6 +62,7 @@ class Parts:
         wait(lambda: hurried() or not self.relay.count(), self.settings.drain_grace)
         self.relay.interrupt()
         wait(lambda: not self.hub.counts()["connections"], FAREWELL)
+        self.hub.cut()  # or gunicorn would wait for them until it kills
         self.sweep.stop()
 
 

@@ -41,6 +41,9 @@ class Text:
     def add(self, delta: dict[str, Any]) -> None:
         self._parts.append(delta["content"])
 
+    def compact(self) -> None:
+        self._parts = ["".join(self._parts)]
+
     def data(self) -> dict[str, Any]:
         return {"content": "".join(self._parts)}
 
