@@ -9,6 +9,7 @@ import contextlib
 import errno
 import gc
 import logging
+import math
 import os
 import resource
 import signal
@@ -166,15 +167,11 @@ def _await_model(worker):
 
 def _drain_at_the_end(worker):
     """gunicorn only stops accepting and waits; this tells the app, so that streams end and say why."""
-    looked = time.monotonic()
     while worker.alive:
         time.sleep(0.2)
-        if time.monotonic() - looked > FULL_LOOK:
-            gc.collect()
-            looked = time.monotonic()
     # Where gunicorn was told to be less patient than we are, it would kill in the middle of an answer.
     kills = [seconds for seconds in (worker.cfg.graceful_timeout, worker.cfg.timeout) if seconds]
-    latest = time.monotonic() + min(kills) - LAST_WORDS
+    latest = time.monotonic() + min(kills, default=math.inf) - LAST_WORDS
     # A middleware may stand around the app; it is the one that wsgi.py made all the same.
     app = worker.wsgi if hasattr(worker.wsgi, "extensions") else sys.modules["wsgi"].app
     app.extensions["deltahub"].drain(lambda: worker.hurried or time.monotonic() > latest)
@@ -187,6 +184,13 @@ def _leave_garbage_alone():
     gc.collect()
     gc.freeze()
     gc.set_threshold(700, 10, 1_000_000)
+    threading.Thread(target=_look_now_and_then, name="garbage", daemon=True).start()
+
+
+def _look_now_and_then():
+    while True:
+        time.sleep(FULL_LOOK)
+        gc.collect()
 
 
 def _log_to_stderr():

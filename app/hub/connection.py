@@ -64,7 +64,7 @@ def _nothing() -> int:
 class Connection:
     """The state of one stream.
 
-    Its outlet sets five calls, for any thread: `wake`, `nudge` (the same, after those that were woken),
+    Its outlet sets five calls: `wake`, `nudge` (the same, after those that were woken),
     `gone` (whether the peer left), `progress` (bytes the peer has acknowledged), `cut` (ends a write that
     hangs). `owns`: the outlet has the socket to itself: it hears at once of a peer that left, and closes only
     when what was said has arrived. `address`: whom it counts against, "" for nobody; `beat`: seconds of

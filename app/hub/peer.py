@@ -91,9 +91,13 @@ class Peer:
         return False
 
     def _unsent(self) -> int:
-        if self._sock is None or self._sock.fileno() < 0:
+        if self._sock is None:
             return 0
-        return int(struct.unpack("=i", fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+        try:
+            answer = fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        except (OSError, ValueError):  # closed under us
+            return 0
+        return int(struct.unpack("=i", answer)[0])
 
     def _broken(self) -> bool:
         """Sending nothing to a unix socket fails where nobody can receive it any more."""

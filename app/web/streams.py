@@ -184,6 +184,11 @@ def give_back(error: BaseException | None = None) -> None:
         outlet.close()
 
 
+def _plain(text: str) -> str:
+    """What can stand between quotes in a line of a log, and forge nothing."""
+    return text.encode("unicode_escape").decode().replace('"', '\\"')
+
+
 def _nothing() -> None:
     """What is asked of a server that is not gunicorn."""
 
@@ -191,7 +196,7 @@ def _nothing() -> None:
 def _last_line(environ: Environ) -> Callable[[str, int], None]:
     """Writes the line of a stream's end to the access log; gunicorn's own tells of its beginning."""
     began = datetime.now()
-    who, agent = environ.get("REMOTE_ADDR") or "-", environ.get("HTTP_USER_AGENT", "-").replace('"', '\\"')
+    who, agent = environ.get("REMOTE_ADDR") or "-", _plain(environ.get("HTTP_USER_AGENT", "-"))
     what = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {environ['SERVER_PROTOCOL']}"
 
     def write(reason: str, size: int) -> None:

@@ -12,7 +12,8 @@ from app.hub.connection import Connection
 from app.hub.mailbox import Retention
 from app.hub.outlets import GeneratorOutlet
 from app.hub.peer import Peer
-from app.hub.sockets import SocketOutlet, Sockets
+from app.hub.socket_outlet import SocketOutlet
+from app.hub.sockets import Sockets
 from tests.hub.ends import connected
 from tests.hub.kit import Clock, Desk, Said, blocks, event
 from tests.rig.reading import eventually

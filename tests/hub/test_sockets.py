@@ -12,7 +12,8 @@ import pytest
 
 from app.hub.connection import UNCONFIRMED, Connection
 from app.hub.peer import Peer
-from app.hub.sockets import INPUT, LINGER, TURN
+from app.hub.socket_outlet import INPUT
+from app.hub.sockets import LINGER, TURN
 from tests.hub.ends import connected, reset
 from tests.hub.house import MIB, House, Stream
 from tests.hub.kit import HEARTBEAT, Clock, types
@@ -535,6 +536,16 @@ def test_who_has_something_new_does_not_stand_in_line_behind_a_broadcast(stack: 
         house.turn()
         assert len(fresh.wire.sends) == n + 2
     assert served < written(streams) < 60
+
+
+def test_who_is_far_behind_has_one_write_a_turn(stack: ExitStack) -> None:
+    """It asks for its next turn itself: for ever in the same one, and nobody else would be served."""
+    house, streams = crowd(stack, 1)
+    for n in range(400):
+        house.desk.send("x" * 5_000 + str(n), client="c0")
+    for turn in range(1, 10):
+        house.turn()  # what was to be done soon, and what is due after that
+        assert len(streams[0].wire.sends) <= 2 * turn
 
 
 def test_a_broadcast_reaches_all_although_others_always_have_something_new(stack: ExitStack) -> None:
