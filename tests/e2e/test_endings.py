@@ -164,8 +164,9 @@ def test_while_it_drains_nothing_new_begins(place_at: MakePlace, upstream: Scrip
             assert stream.until("error")["generationId"] == generation
 
 
-def test_who_reads_nothing_does_not_hold_up_a_stop(place_at: MakePlace) -> None:
-    place = place_at(DRAIN_GRACE="20", shutdown=25)
+@WAYS
+def test_who_reads_nothing_does_not_hold_up_a_stop(place_at: MakePlace, options: str, outlet: str) -> None:
+    place = place_at(options, OUTLET=outlet, DRAIN_GRACE="20", shutdown=25)
     with place.stream("stalls", receive=4096) as stream:
         stream.until("connected")
         for _ in range(4):
@@ -223,11 +224,12 @@ def test_who_loses_patience_in_a_drain_can_still_cut_it_short(
 # --- another worker
 
 
+@pytest.mark.parametrize("outlet", ["socket", "generator"])
 def test_a_worker_that_has_served_enough_ends_as_well_as_by_a_signal(
-    place_at: MakePlace, upstream: ScriptedUpstream
+    place_at: MakePlace, upstream: ScriptedUpstream, outlet: str
 ) -> None:
     upstream.script(counted(WORDS, gap=0.05))
-    place = place_at("--max-requests 30", DRAIN_GRACE="20")
+    place = place_at("--max-requests 30", OUTLET=outlet, DRAIN_GRACE="20")
     with Reader(place.url, "asks", closeOnDone="false") as asks, place.stream("listens") as listens:
         generation = ask(place, "asks")
         old = place.holds()["pid"]
