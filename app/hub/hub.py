@@ -83,24 +83,12 @@ class Hub:
         stream counts against, "" where addresses are not told apart.
         """
         suffix = b"" if named else b"." + client_id.encode()
-        now = self._clock()
-        connection = Connection(
-            secrets.token_hex(8),
-            client_id,
-            close_on_done,
-            beat_as_event,
-            suffix,
-            address,
-            beat=self._control.spread(self.limits.heartbeat),
-            until=now + self._control.spread(self.limits.lifetime),
-            patience=2 * self.limits.heartbeat,
-            written_at=now,
-        )
+        connection = self._connection(client_id, close_on_done, beat_as_event, suffix, address)
         self.upkeep.make_way(client_id)
         with self._lock:
             if self._draining:
                 raise Overloaded("The server is about to restart", retry_after=5)
-            entry = self._registry.enter(connection, cursor, now)
+            entry = self._registry.enter(connection, cursor, connection.written_at)
         if entry is None:
             return None
         head = self._control.hello(connection, entry)
@@ -263,6 +251,23 @@ class Hub:
             return {"clients": len(known.clients), "connections": streams, "undelivered": known.undelivered}
 
     # --- helpers
+
+    def _connection(
+        self, client_id: str, close_on_done: bool, beat_as_event: bool, suffix: bytes, address: str
+    ) -> Connection:
+        now, spread = self._clock(), self._control.spread
+        return Connection(
+            secrets.token_hex(8),
+            client_id,
+            close_on_done,
+            beat_as_event,
+            suffix,
+            address,
+            beat=spread(self.limits.heartbeat),
+            until=now + spread(self.limits.lifetime),
+            patience=2 * self.limits.heartbeat,
+            written_at=now,
+        )
 
     def _fan_out(self, connections: list[Connection]) -> None:
         """Wakes very many, and lets others have their turn in between."""

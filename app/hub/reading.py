@@ -7,7 +7,6 @@ One reading for live and lost alike. Pure; the hub calls it under its lock.
 from __future__ import annotations
 
 import heapq
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -161,25 +160,27 @@ class Shelf:
     def _next(self, at: Position) -> tuple[list[Event], int]:
         """The first of what is due one by one after `at`, and up to which number that was looked for."""
         while True:
-            seen = self.count
-            for log, place in ((self.mailbox, at.own), (self.news, at.news)):
-                if len(found := log.after(place, FEW)) == FEW:
-                    seen = min(seen, found[-1].number)
-            events = [event for event in self._events(at, FEW) if event.number <= seen]
+            own, news = self.mailbox.after(at.own, FEW), self.news.after(at.news, FEW)
+            seen = min([self.count, *(log[-1].number for log in (own, news) if len(log) == FEW)])
+            events = self._due(own, news, at.folded)
+            if seen < self.count:
+                events = [event for event in events if event.number <= seen]
             if events or seen == self.count:
                 return events, seen
             at = Position(seen, max(seen, at.news), at.folded)
 
-    def _events(self, at: Position, most: int = sys.maxsize) -> list[Event]:
-        """What is due one by one after `at`, of both logs, in order; of each log `most` are looked at."""
-        own, news = self.mailbox.after(at.own, most), self.news.after(at.news, most)
+    def _events(self, at: Position) -> list[Event]:
+        """All that is due one by one after `at`, of both logs, in order."""
+        return self._due(self.mailbox.after(at.own), self.news.after(at.news), at.folded)
+
+    def _due(self, own: list[Event], news: list[Event], folded: int) -> list[Event]:
         both = heapq.merge(own, news, key=_by_number) if own and news else own or news
         start = self.mailbox.start
         return [
             event
             for event in both
             # [protocol §2] a replay leaves out a [DONE] that a later start follows
-            if event.number > (at.folded if event.kind == "delta" else start if event.kind == LITERAL else 0)
+            if event.number > (folded if event.kind == "delta" else start if event.kind == LITERAL else 0)
         ]
 
     def _merged(self, run: list[Event]) -> Event:
