@@ -13,14 +13,13 @@ import os
 import resource
 import select
 import socket
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from tests.rig.serving import ROOT
+from tests.rig.child import Child
 
 SIGN = "!"
 SOURCES = 8  # loopback addresses to come from: one has ports for fewer than 28,000, closed ones included
@@ -101,30 +100,15 @@ class Listening:
         self._arrivals.read(fd, data)
 
 
-class Crowd:
+class Crowd(Child):
     """The process, as a context manager; its streams are open when this is made. It is nice to others, so
     that it holds up nobody who measures."""
 
     def __init__(self, url: str, streams: int) -> None:
-        command = ["nice", sys.executable, "-m", "bench.crowd", url, str(streams)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.pid = self._process.pid
-        assert self._process.stdout
-        if self._process.stdout.readline() != b"ready\n":
+        super().__init__("bench.crowd", url, streams, patience=20, prefix=("nice",))
+        if self.ready != "ready":
             self._process.wait()
             raise SystemExit("the crowd could not open its streams")
-
-    def __enter__(self) -> Crowd:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        with self._process as process:  # closes its pipes and waits; the end of stdin ends it
-            assert process.stdin
-            process.stdin.close()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
     def leave(self) -> tuple[dict[int, int], int]:
         """Ends it: when each broadcast had reached all, in ns, by its number from 1; and how many streams

@@ -13,13 +13,12 @@ import heapq
 import re
 import selectors
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 
-from tests.rig.serving import ROOT
+from tests.rig.child import Child
 
 MARK = re.compile(rb"w(\d+)@(\d+) ")
 
@@ -112,28 +111,13 @@ class Pace:
         return False
 
 
-class Paced:
+class Paced(Child):
     """The process, as a context manager: `url` is what UPSTREAM_URL takes."""
 
     def __init__(self, rate: float, deltas: int) -> None:
-        command = [sys.executable, "-m", "bench.paced", str(rate), str(deltas)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._process.stdout
-        self.port = int(self._process.stdout.readline())
-        self.pid = self._process.pid
+        super().__init__("bench.paced", rate, deltas)
+        self.port = int(self.ready)
         self.url = f"http://127.0.0.1:{self.port}/v1"
-
-    def __enter__(self) -> Paced:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        with self._process as process:  # closes its pipes and waits; the end of stdin ends it
-            assert process.stdin
-            process.stdin.close()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 def main() -> None:

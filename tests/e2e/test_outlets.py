@@ -227,12 +227,15 @@ def test_a_probe_chooses_no_way_and_leaves_no_stream(place_at: MakePlace, option
 def test_http2_is_left_to_gunicorn(place_at: MakePlace, fresh_client: str) -> None:
     """Its streams share one connection, whose socket is nobody's alone; they come one after the other."""
     place = place_at("--http-protocols h2,h1 --http2-cleartext both")
-    with httpx.Client(base_url=place.url, http1=False, http2=True, timeout=10) as reader:
-        with reader.stream("GET", f"/sse/createConnect?clientId={fresh_client}") as response:
-            assert (response.http_version, response.status_code) == ("HTTP/2", 200)
-            events = (json.loads(e.data) for e in httpx_sse.EventSource(response).iter_sse() if e.data)
-            assert next(events)["type"] == "connected"
-            place.send(fresh_client, "hello")
-            assert next(events)["data"] == "hello"
+    path = f"/sse/createConnect?clientId={fresh_client}"
+    with (
+        httpx.Client(base_url=place.url, http1=False, http2=True, timeout=10) as reader,
+        reader.stream("GET", path) as response,
+    ):
+        assert (response.http_version, response.status_code) == ("HTTP/2", 200)
+        events = (json.loads(e.data) for e in httpx_sse.EventSource(response).iter_sse() if e.data)
+        assert next(events)["type"] == "connected"
+        place.send(fresh_client, "hello")
+        assert next(events)["data"] == "hello"
     place.forgets()
     assert place.ways_out() == [HIDDEN]

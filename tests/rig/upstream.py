@@ -22,18 +22,16 @@ import http.client
 import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from tests.rig import script
+from tests.rig.child import Child
 from tests.rig.playing import Answer, Cut, PeerLeft
 from tests.rig.script import Json
 
-ROOT = Path(__file__).resolve().parents[2]
 CHAT = "/v1/chat/completions"
 
 
@@ -212,7 +210,7 @@ def control(request: Json, house: House) -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-class ScriptedUpstream:
+class ScriptedUpstream(Child):
     """The process, as a context manager: `url` is what UPSTREAM_URL takes.
 
     upstream.script(deltas(["a", "b"], gap=0.02))     what the next request gets
@@ -221,24 +219,9 @@ class ScriptedUpstream:
     """
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.rig.upstream"]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._process.stdout
-        self.port = int(self._process.stdout.readline())
-        self.pid = self._process.pid
+        super().__init__("tests.rig.upstream")
+        self.port = int(self.ready)
         self.url = f"http://127.0.0.1:{self.port}/v1"
-
-    def __enter__(self) -> ScriptedUpstream:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        with self._process as process:  # closes its pipes and waits; the end of stdin ends it
-            assert process.stdin
-            process.stdin.close()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
     def script(self, *queue: Json, default: Json | None = None, path: str = CHAT) -> None:
         """Answers for the next requests, in order, and one for all others; replaces what was there."""
