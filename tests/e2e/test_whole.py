@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
+from tests.conftest import SETTINGS
 from tests.rig.reading import Reader, Stream, eventually
 from tests.rig.script import counted, cut, deltas
 from tests.rig.serving import Server
 from tests.rig.upstream import ScriptedUpstream
 
 WORDS = 50
+
+
+@pytest.fixture(scope="module", params=["socket", "generator"])
+def server(request: pytest.FixtureRequest, upstream_process: ScriptedUpstream) -> Iterator[Server]:
+    """The promise holds whichever way streams leave."""
+    with Server({**SETTINGS, "OUTLET": request.param}, upstream_url=upstream_process.url) as server:
+        yield server
 
 
 def ask(server: Server, client_id: str, message: str = "hello", **more: Any) -> dict[str, str]:
