@@ -166,6 +166,8 @@ class Hub:
             before = self._registry.sent.claim((client_id, key), now) if key else None
             if before:
                 return before
+            if self._draining and not client.open:  # it would wait in a mailbox that is about to go
+                raise Overloaded("The server is about to restart", retry_after=5)
             self._registry.check_room()
             event = self._registry.append(client, "message", body, now)
             client.closed = False

@@ -137,6 +137,7 @@ class Registry:
         start = shelf.start(cursor)
         resumed = bool(cursor) and not start.reset
         if resumed and connection.close_on_done and shelf.finished(start.position):
+            client.mailbox.handed = max(client.mailbox.handed, start.position.own)  # its cursor proves it
             return None
         opening = shelf.opening(start, connection.suffix)
         connection.begin(start.position, opening.position, resumed)

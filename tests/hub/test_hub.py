@@ -516,3 +516,25 @@ def _write(desk: Desk, name: str, times: int) -> None:
             desk.send([name, n])
         else:
             desk.tell([name, n])
+
+
+def test_while_it_drains_a_message_is_taken_only_for_who_still_listens(desk: Desk) -> None:
+    desk.start()
+    tab = desk.tab()
+    desk.meet("absent")
+    desk.hub.drain(10.0)
+    with pytest.raises(Overloaded):
+        desk.send("waits in vain", client="absent")
+    desk.send("arrives")
+    assert "message" in types(tab.take())
+
+
+def test_a_cursor_that_is_answered_204_proves_what_was_handed(desk: Desk) -> None:
+    done = desk.answer_and_done()
+    tab = desk.tab(desk.cursor(0))
+    tab.take()
+    tab.leave(acknowledged=0)  # the last acknowledgement was lost
+    assert desk.open(desk.cursor(done)) is None
+    desk.clock.advance(desk.limits.mailbox.age + 1)
+    desk.hub.upkeep.age()
+    assert desk.hub.counts()["undelivered"] == 0
