@@ -15,11 +15,14 @@ import argparse
 import gc
 import json
 import os
+import re
 import secrets
 import time
 from bisect import bisect_left
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.added_latency import machine
 from bench.crowd import SIGN, Crowd
@@ -127,6 +130,12 @@ def table(fanout: Fanout, arrived: dict[int, int], gap: float) -> bool:
     return p99 <= GOAL
 
 
+def resident(server: Server) -> int:
+    """KiB of memory of all its processes."""
+    statuses = (Path(f"/proc/{pid}/status").read_text() for pid, _ in server.family())
+    return sum(int(found[1]) for status in statuses if (found := re.search(r"VmRSS:\s+(\d+)", status)))
+
+
 def measured(load: Load, settings: dict[str, str]) -> bool:
     """Prints all; whether the goal is met and nothing was lost."""
     token = secrets.token_hex(32)
@@ -135,8 +144,11 @@ def measured(load: Load, settings: dict[str, str]) -> bool:
     with (
         Paced(load.rate, int(load.rate * LENGTH)) as upstream,
         Server(settings, upstream_url=upstream.url, shutdown=PATIENCE) as server,
-        Crowd(server.url, load.connections) as crowd,
+        ExitStack() as stack,
     ):
+        before = resident(server)
+        crowd = stack.enter_context(Crowd(server.url, load.connections))
+        each = (resident(server) - before) / load.connections
         fanout = Fanout(load, server.url, token)
         pids = {"server": [pid for pid, _ in server.family()], "crowd": [crowd.pid]}
         cores = Cores({**pids, "upstream": [upstream.pid], "reader": [os.getpid()]})
@@ -148,6 +160,7 @@ def measured(load: Load, settings: dict[str, str]) -> bool:
     met = table(fanout, arrived, load.gap)
     lost = len(fanout.posted) - len(arrived)
     faults = ", ".join(f"{count} × {what}" for what, count in readers.faults.items())
+    print(f"An idle stream, with its client and mailbox: {each:.2f} KiB of resident memory.")
     print(f"Streams that ended: {gone}; broadcasts that missed one: {lost}; faults: {faults or 'none'}.")
     print(f"Of a core: {', '.join(f'{name} {share:.0%}' for name, share in used.items())}.")
     print(machine())
