@@ -24,12 +24,9 @@ from app.hub.limits import Limits
 from app.hub.mailbox import Folded, Merge
 from app.hub.registry import Registry
 from app.hub.signals import Announcer, connected, disconnected, undelivered
-from app.hub.upkeep import Upkeep, give_way
+from app.hub.upkeep import Upkeep, give_way, slices
 
 log = logging.getLogger(__name__)
-
-# Streams that are woken before others get their turn: well below a millisecond.
-FAN_OUT = 500
 
 
 class Opened(NamedTuple):
@@ -273,7 +270,5 @@ class Hub:
 
     def _fan_out(self, connections: list[Connection]) -> None:
         """Wakes very many, and lets others have their turn in between."""
-        for start in range(0, len(connections), FAN_OUT):
-            if start:
-                give_way()
-            nudge(connections[start : start + FAN_OUT])
+        for some in slices(connections, give_way):
+            nudge(some)

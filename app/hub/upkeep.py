@@ -30,6 +30,14 @@ def give_way() -> None:
     time.sleep(1e-6)
 
 
+def slices(items: Sequence[Item], give_way: Callable[[], None]) -> Iterator[Sequence[Item]]:
+    """All of `items`, SLICE at a time, with a turn for others in between."""
+    for start in range(0, len(items), SLICE):
+        if start:
+            give_way()
+        yield items[start : start + SLICE]
+
+
 class Upkeep:
     """`lock` is the hub's and guards `registry`; `give_way` lets other threads run, between two slices.
 
@@ -54,7 +62,7 @@ class Upkeep:
         and who has lived for long enough."""
         with self._lock:
             streams = list(self._registry.admission.streams)
-        for some in self._slices(streams):
+        for some in slices(streams, self._give_way):
             self._end_those_gone([c for c in some if not c.owns])
             self._cut_those_stuck([c for c in some if c.unwritten])
             now = self._clock()
@@ -71,7 +79,7 @@ class Upkeep:
             self._registry.sent.expire(now)
             self._registry.told.expire(now)
             ids = list(self._registry.clients)
-        for some in self._slices(ids):
+        for some in slices(ids, self._give_way):
             with self._lock:
                 self._registry.age(some, now)
         self._report()
@@ -117,9 +125,3 @@ class Upkeep:
             log.warning("%d events grew too old or too many before anyone was handed them", count)
         for each in lost:
             self._announcer.say(undelivered, each.size, client_id=each.client_id, events=each.events)
-
-    def _slices(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-        for start in range(0, len(items), SLICE):
-            if start:
-                self._give_way()
-            yield items[start : start + SLICE]

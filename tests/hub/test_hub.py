@@ -12,10 +12,10 @@ import pytest
 
 from app.errors import NotFound, Overloaded
 from app.hub import hub
-from app.hub.hub import FAN_OUT
 from app.hub.mailbox import Retention
 from app.hub.outlets import GeneratorOutlet
 from app.hub.peer import Peer
+from app.hub.upkeep import SLICE
 from tests.hub.kit import ROOMY, Desk, count_wakes, number, read, types
 
 # --- the first bytes ---
@@ -220,21 +220,21 @@ def test_who_wakes_very_many_lets_others_have_their_turn(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     turns: list[tuple[int, bool]] = []
-    streams = [desk.tab(client=f"c{n}") for n in range(2 * FAN_OUT + 1)]
+    streams = [desk.tab(client=f"c{n}") for n in range(2 * SLICE + 1)]
     woken: list[int] = []
     for stream in streams:
         stream.connection.nudge = lambda: woken.append(1)
     monkeypatch.setattr(hub, "give_way", lambda: turns.append((len(woken), desk.hub._lock.locked())))
     desk.tell() if verb == "broadcast" else desk.hub.drain(10.0)
-    assert turns == [(FAN_OUT, False), (2 * FAN_OUT, False)]
+    assert turns == [(SLICE, False), (2 * SLICE, False)]
     assert len(woken) == len(streams)
 
 
 def test_what_is_sent_while_a_broadcast_gives_way_comes_after_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    streams = [desk.tab(client=f"c{n}") for n in range(FAN_OUT + 1)]
-    monkeypatch.setattr(hub, "give_way", lambda: desk.send("meanwhile", client=f"c{FAN_OUT}"))
+    streams = [desk.tab(client=f"c{n}") for n in range(SLICE + 1)]
+    monkeypatch.setattr(hub, "give_way", lambda: desk.send("meanwhile", client=f"c{SLICE}"))
     desk.tell("all")
     assert [said.what for said in streams[-1].take()] == ["all", "meanwhile"]
 

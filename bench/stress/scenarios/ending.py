@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from bench.stress.house import Caller, House
 from bench.stress.member import OWN, Member, faults
 from bench.stress.running import scenario, verdict
-from bench.stress.scenarios.whole import asking, sending
+from bench.stress.scenarios.whole import asking, read_all, sending
 
 LIFETIME = 2  # seconds; as shipped it is 30 minutes
 
@@ -117,9 +117,7 @@ def closing_clients(house: House, clients: int, events: int) -> str:
     for member in members:
         member.expects(range(events))
     with house.crowd() as crowd:
-        crowd.opened(members, house.patience)
-        with house.meanwhile(sending(members, events)):
-            crowd.read_whole(members, house.patience)
+        read_all(house, crowd, members, events)
         for member in members:
             reply = house.calls.post("/sse/close", {"clientId": member.client_id})
             assert reply.json == {"closed": 1}, f"close: {reply}"

@@ -10,7 +10,7 @@ from bench.stress.house import House
 from bench.stress.member import OWN, Member
 from bench.stress.network import cut_off, network_of_its_own
 from bench.stress.running import scenario, verdict
-from bench.stress.scenarios.whole import KIB, sending
+from bench.stress.scenarios.whole import KIB, read_all, sending
 
 SLOW = 2  # seconds; as shipped it is 30
 BOX = 256 * KIB
@@ -22,9 +22,7 @@ def left(house: House, members: Sequence[Member], how: str) -> str:
     for member in members:
         member.expects(range(events))
     with house.crowd() as crowd:
-        crowd.opened(members, house.patience)
-        with house.meanwhile(sending(members, events)):
-            crowd.read_whole(members, house.patience)
+        read_all(house, crowd, members, events)
         began = time.monotonic()
         for member in members:
             crowd.leave(member, how)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.stress.house import House
 from bench.stress.member import Member
 from bench.stress.running import scenario, verdict
-from bench.stress.scenarios.whole import sending
+from bench.stress.scenarios.whole import read_all, sending
 
 ROOM, TABS = 20, 3
 CAPS = {"CONNECTIONS_WORKER": str(ROOM), "CONNECTIONS_CLIENT": str(TABS)}
@@ -108,7 +108,5 @@ def odd_requests(house: House, each: int, events: int) -> str:
     for member in members:
         member.expects(range(events))
     with house.crowd() as crowd:
-        crowd.opened(members, house.patience)
-        with house.meanwhile(sending(members, events)):
-            crowd.read_whole(members, house.patience)
+        read_all(house, crowd, members, events)
     return verdict(members)

@@ -6,12 +6,20 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
+from bench.stress.crowd import Crowd
 from bench.stress.house import Caller, House
 from bench.stress.member import NEWS, Member, message
 from bench.stress.running import scenario, verdict
 from tests.rig.script import counted
 
 KIB = 1024
+
+
+def read_all(house: House, crowd: Crowd, members: Sequence[Member], events: int) -> None:
+    """Opens their streams, sends each its numbers, and sees that all are read."""
+    crowd.opened(members, house.patience)
+    with house.meanwhile(sending(members, events)):
+        crowd.read_whole(members, house.patience)
 
 
 def sending(
