@@ -199,6 +199,7 @@ class World:
         if cursor < self.floor(client) or cursor < self.news_trimmed:
             return self.anew("reset", client)
         if close_on_done and self._finished(client, cursor):
+            known.handed = max(known.handed, cursor)  # whoever brings it has read up to there
             return Start("gone")
         return Start("resumed", cursor, cursor)
 
