@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,7 +40,13 @@ Stream = Generator[Said, None, None]
 
 
 class Upstream:
-    """A server that streams chat completions. `url` ends in /v1; the key shows in no repr, log or error."""
+    """A server that streams chat completions. The key shows in no repr, log or error.
+
+    `url` ends in /v1 and `path` follows it. `headers` are sent besides; one whose value holds `{key}` takes
+    the place of `Authorization: Bearer`. `body`: fields that each request has unless the asker says
+    otherwise; None as a value keeps the field out. `ca`: a file with the certificates to trust, "" for those
+    that everybody trusts.
+    """
 
     def __init__(
         self,
@@ -48,14 +54,21 @@ class Upstream:
         key: str = "",
         model: str = "",
         *,
+        name: str = "",
+        path: str = "/chat/completions",
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        ca: str = "",
         connect_timeout: float = 10.0,
         read_timeout: float = 1800.0,
         max_event: int = 8 << 20,
         session: requests.Session | None = None,
     ) -> None:
         self.model = model
-        self.name = urlsplit(url).netloc.rpartition("@")[2] or "none"
-        self._url, self._key = url, key
+        self.name = name or urlsplit(url).netloc.rpartition("@")[2] or "none"
+        self._url, self._key = url and f"{url}{path}", key
+        self._headers = _headers(headers or {}, key)
+        self._body, self._ca = dict(body or {}), ca
         self._timeouts = (connect_timeout, read_timeout)
         self._max_event = max_event
         self._session = session or open_session()
@@ -84,23 +97,20 @@ class Upstream:
             raise UpstreamError("connect", "No upstream is set: give UPSTREAM_URL", retryable=False)
         with calling(line):
             return self._session.post(
-                f"{self._url}/chat/completions",
-                data=orjson.dumps({**body, "stream": True, "stream_options": {"include_usage": True}}),
-                headers=self._headers(),
+                self._url,
+                data=orjson.dumps(self._asked(body)),
+                headers=self._headers,
                 timeout=self._timeouts,
+                verify=self._ca or True,
                 stream=True,
                 allow_redirects=False,  # a redirect would carry the key and the question elsewhere
             )
 
-    def _headers(self) -> dict[str, str]:
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": "text/event-stream",
-            "Accept-Encoding": "identity",  # a compressor holds text back
-            "Connection": "close",  # one connection an answer: cutting it stops the answer, nothing else
-            "User-Agent": "deltahub",
-        }
-        return {**headers, "Authorization": f"Bearer {self._key}"} if self._key else headers
+    def _asked(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The whole body: what this upstream wants besides, what is asked, and that it comes as a stream."""
+        fixed = {"stream": True, "stream_options": {"include_usage": True}}
+        left_out = [name for name, value in self._body.items() if value is None]
+        return {k: v for k, v in {**self._body, **body, **fixed}.items() if k not in left_out}
 
     def _whole(
         self, response: requests.Response, line: Line, on_bytes: Callable[[], None]
@@ -154,6 +164,19 @@ class Upstream:
         """Without the key, which some repeat in their errors: it must not get into a page or a log. One as
         short as "ollama" or "EMPTY" is no secret, and may stand in any answer."""
         return data.replace(self._key.encode(), b"***") if len(self._key) >= SECRET else data
+
+
+def _headers(own: Mapping[str, str], key: str) -> dict[str, str]:
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream",
+        "Accept-Encoding": "identity",  # a compressor holds text back
+        "Connection": "close",  # one connection an answer: cutting it stops the answer, nothing else
+        "User-Agent": "deltahub",
+    }
+    if key and not any("{key}" in value for value in own.values()):
+        headers["Authorization"] = f"Bearer {key}"
+    return {**headers, **{name: value.replace("{key}", key) for name, value in own.items()}}
 
 
 def _some_of(response: requests.Response) -> bytes:
