@@ -10,10 +10,10 @@ PIP     = $(PY) -m pip install --quiet --disable-pip-version-check
 help:     ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | awk '{ verb = $$1; $$1 = ""; printf "make %-8s%s\n", verb, $$0 }'
 
-run: install  ## start the server: with the embedded model, or with UPSTREAM_URL, UPSTREAM_KEY, UPSTREAM_MODEL
+run: install  ## start the server: with the embedded model, or with UPSTREAM_URL, UPSTREAM_KEY, UPSTREAM_MODEL; or UPSTREAMS
 	@exec $(PY) -m app.cli run
 
-install: $(VENV)/.server $(if $(strip $(UPSTREAM_URL)),,$(VENV)/.model)  ## what the server needs, into .venv
+install: $(VENV)/.server $(if $(strip $(UPSTREAM_URL)$(UPSTREAMS)),,$(VENV)/.model)  ## what the server needs, into .venv
 
 check: $(VENV)/.dev  ## style, types, and whether docs/settings.md is up to date
 	@$(PY) -m ruff check .

@@ -19,7 +19,7 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-from app import local_model
+from app import local_model, upstreams
 from app.errors import SettingsError
 from app.settings import Settings
 
@@ -30,6 +30,7 @@ LAST_WORDS = 4.0  # seconds, before gunicorn kills, for answers to be interrupte
 
 try:
     settings = Settings.load()
+    answering = upstreams.load(settings.upstreams, os.environ) if settings.upstreams else []
 except SettingsError as error:
     sys.exit(f"deltahub: {error}")
 
@@ -55,7 +56,7 @@ def on_starting(server):
         _check_address()
     _raise_file_limit()
     os.register_at_fork(before=_hold_stops, after_in_parent=_release_stops, after_in_child=_obey_stops)
-    if not settings.upstream_url:
+    if not settings.upstream_url and not answering:
         server.local_model = _start_model()
 
 
@@ -208,6 +209,8 @@ def _welcome(worker):
         page, every = " and ".join(worker.cfg.bind), False
     if model:
         answers = f"{model.name}, embedded"
+    elif answering:
+        answers = ", then ".join(entry.name for entry in answering)
     else:
         upstream = urlsplit(settings.upstream_url)  # user:password@ may stand in it, or a key in its query
         answers = f"{settings.upstream_model or 'the default model'} at "

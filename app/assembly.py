@@ -5,12 +5,15 @@ Called by `create_app` only.
 
 from __future__ import annotations
 
+import os
 import re
 from functools import partial
+from typing import Any
 
 from flask import Flask, Response, request
 from flask_cors import CORS
 
+from app import upstreams
 from app.chat.conversations import Conversations
 from app.hub.hub import Hub
 from app.hub.limits import Limits
@@ -18,9 +21,11 @@ from app.hub.mailbox import Retention
 from app.hub.sweep import Sweep
 from app.relay.clocks import Allowed
 from app.relay.deltas import Message, merge
-from app.relay.relay import Bounds, Relay
+from app.relay.places import Bounds
+from app.relay.relay import Relay
 from app.relay.retry import RetryPolicy
 from app.relay.upstream import Upstream
+from app.relay.watch import Leaving
 from app.relay.worker import Size, Worker
 from app.settings import Settings
 from app.web import admin, chat, guard, ops, pages, problems, sse, streams
@@ -63,7 +68,7 @@ def make_parts(settings: Settings) -> Parts:
     hub = Hub(_limits(settings), Message, merge)
     conversations = Conversations(settings.conversations)
     worker = Worker(
-        _upstream(settings),
+        _upstreams(settings),
         hub.publish,
         partial(chat.keep, conversations),
         size=Size(settings.answer_tokens, settings.answer_bytes),
@@ -73,12 +78,20 @@ def make_parts(settings: Settings) -> Parts:
     )
     relay = Relay(
         worker,
-        bounds=Bounds(settings.answers_worker, settings.answers_client, settings.idempotency_keys),
-        allowed=Allowed(
-            settings.first_timeout, settings.content_timeout, settings.byte_timeout, settings.total_timeout
+        bounds=Bounds(
+            worker=settings.answers_worker,
+            client=settings.answers_client,
+            waiting=settings.answers_waiting,
+            known=settings.idempotency_keys,
         ),
-        listening=hub.listening,
-        leave_grace=settings.leave_grace,
+        allowed=Allowed(
+            first=settings.first_timeout,
+            content=settings.content_timeout,
+            bytes=settings.byte_timeout,
+            total=settings.total_timeout,
+            waiting=settings.wait_timeout,
+        ),
+        leaving=Leaving(hub.listening, settings.leave_grace, settings.answers_unread),
     )
     hub.upkeep.elsewhere = relay.held
     return Parts(
@@ -110,15 +123,25 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _upstream(settings: Settings) -> Upstream:
-    return Upstream(
-        settings.upstream_url,
-        settings.upstream_key.get_secret_value(),
-        settings.upstream_model,
-        connect_timeout=settings.connect_timeout,
-        read_timeout=settings.total_timeout,
-        max_event=settings.upstream_event_bytes,
-    )
+def _upstreams(settings: Settings) -> list[Upstream]:
+    """Those of the file, the best first, or the one of UPSTREAM_URL. Raises SettingsError."""
+    shared: dict[str, Any] = {
+        "connect_timeout": settings.connect_timeout,
+        "read_timeout": settings.total_timeout,
+        "max_event": settings.upstream_event_bytes,
+    }
+    if settings.upstreams:
+        entries = upstreams.load(settings.upstreams, os.environ)
+        return [Upstream(**entry.arguments(), **shared) for entry in entries]
+    return [
+        Upstream(
+            settings.upstream_url,
+            settings.upstream_key.get_secret_value(),
+            settings.upstream_model,
+            context=settings.upstream_context,
+            **shared,
+        )
+    ]
 
 
 def _harden(response: Response) -> Response:

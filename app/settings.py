@@ -147,6 +147,10 @@ class Settings(BaseSettings):
     upstream_key: Annotated[SecretStr, AfterValidator(_header)] = Field(
         SecretStr(""), description="Its key, sent as Bearer."
     )
+    upstreams: str = Field(
+        "",
+        description="A JSON file with several upstreams, in the place of `UPSTREAM_URL` and what belongs to it: docs/upstreams.md.",
+    )
     upstream_model: str = Field("", description="The model to ask for, where a request names none.")
     upstream_context: int = Field(
         0,
@@ -162,6 +166,9 @@ class Settings(BaseSettings):
     content_timeout: Seconds = Field(120.0, description="Seconds between two texts.")
     byte_timeout: Seconds = Field(300.0, description="Seconds without a single byte, comments included.")
     total_timeout: Seconds = Field(1800.0, description="Seconds for a whole answer.")
+    wait_timeout: Seconds = Field(
+        300.0, description="Seconds in line; then the question ends with the error `busy`."
+    )
 
     # Trying again, before the first text only
     retry_attempts: Count = Field(3, description="Tries of one answer before its first text.")
@@ -178,11 +185,27 @@ class Settings(BaseSettings):
     )
 
     # How large
-    answers_worker: Count = Field(500, description="Answers at once in this process: a thread each.")
-    answers_client: Count = Field(3, description="Answers at once for one client.")
+    answers_worker: Count = Field(
+        500, description="Answers at once in this process: a thread each. Further questions wait in line."
+    )
+    answers_client: Count = Field(
+        3, description="Answers at once for one client; its further questions wait in line."
+    )
+    answers_waiting: Count = Field(
+        200,
+        description="Questions in line, of which one client may have a tenth; further ones are turned away (503, 429).",
+    )
+    on_leave: Literal["continue", "cancel"] = Field(
+        "continue",
+        description="What becomes of an answer whose client has no open stream for `LEAVE_GRACE`, where the request doesn't say: `continue`, so that it is there when people come back, or `cancel`.",
+    )
     leave_grace: Seconds = Field(
         60.0,
-        description="Seconds without any open stream after which an answer asked with `onLeave: cancel` ends as `left`: long enough for a reload or a tunnel.",
+        description="Seconds without any open stream after which a client counts as gone: long enough for a reload or a tunnel.",
+    )
+    answers_unread: Count = Field(
+        100,
+        description="Answers that may go on with their client gone; beyond, those longest alone end as `left`.",
     )
     answer_tokens: Count = Field(32_768, description="Deltas of one answer; then it ends with `length`.")
     answer_bytes: Count = Field(2 * MIB, description="Bytes of one answer; then it ends with `length`.")
@@ -273,6 +296,8 @@ class Settings(BaseSettings):
                 f"HOST={self.host} lets others in and there is no log-in: set AUTH=open if that is meant, "
                 "or leave HOST at 127.0.0.1"
             )
+        if self.upstreams and self.upstream_url:
+            raise SettingsError("UPSTREAMS and UPSTREAM_URL are both set: put the one into the other's file")
         if self.web_concurrency > 1:
             raise SettingsError(
                 f"WEB_CONCURRENCY={self.web_concurrency} would split the mailboxes over processes that do not "

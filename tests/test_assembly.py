@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -161,11 +162,26 @@ def test_the_way_out_and_whose_word_is_taken_for_an_address_come_from_their_sett
     assert parts.addresses.of("192.0.2.2", "198.51.100.7") == "192.0.2.2"
 
 
+def test_several_upstreams_come_from_their_file_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_KEY", "sk-0123456789abcdef")
+    entries = [{"name": "b", "url": "http://b.test/v1", "order": 2, "context": 500}]
+    entries += [{"name": "a", "url": "http://a.test/v1", "key_env": "A_KEY", "context": 900}]
+    path = tmp_path / "upstreams.json"
+    path.write_text(json.dumps(entries))
+    _, parts = make(upstreams=str(path))
+    assert "to a, b:" in repr(parts.relay)
+    assert (parts.relay.context(""), parts.relay.context("a")) == (500, 900)
+    assert "sk-0123" not in f"{parts.relay!r} {parts.relay._worker.upstreams!r} {parts.settings!r}"
+
+
 def test_the_upstream_is_the_one_that_is_set_and_shows_no_secret() -> None:
     url = "http://me:hunter2@127.0.0.1:1234/v1"
     _, parts = make(upstream_url=url, upstream_key="k3y", upstream_model="m-1")
-    assert (parts.relay.upstream.name, parts.relay.upstream.model) == ("127.0.0.1:1234", "m-1")
-    text = f"{parts.relay!r} {parts.relay.upstream!r} {parts.hub!r}"
+    assert "127.0.0.1:1234" in repr(parts.relay)
+    text = f"{parts.relay!r} {parts.relay._worker.upstreams!r} {parts.hub!r}"
+    assert "m-1" in text
     assert "hunter2" not in text
     assert "k3y" not in text
 

@@ -18,7 +18,8 @@ _CURSOR = re.compile(r"([0-9a-f]{8})\.(0|[1-9][0-9]{0,17})(?:\.(.+))?")
 
 LITERAL = "[DONE]"
 DONE = LITERAL.encode()
-STARTS = frozenset({"queued", "started"})
+WAITS = "queued"
+STARTS = frozenset({WAITS, "started"})
 ENDS = frozenset({"done", "error"})
 
 

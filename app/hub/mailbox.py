@@ -17,7 +17,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, Protocol
 
-from app.hub.events import ENDS, LITERAL, STARTS, Event
+from app.hub.events import ENDS, LITERAL, STARTS, WAITS, Event
 
 
 class Folded(Protocol):
@@ -52,7 +52,8 @@ class Fold:
     """The text so far of one generation, kept until its terminal event leaves the log.
 
     `delta` is the number of the last delta in it (0: none yet), `last` that of its last event of any
-    kind, `seq` the deltas' own count, `ended` whether the terminal event is in, `size` its bytes at most.
+    kind, `seq` the deltas' own count, `begun` whether it waits no more, `ended` whether the terminal event is
+    in, `size` its bytes at most.
     """
 
     generation: str
@@ -61,6 +62,7 @@ class Fold:
     seq: int = 0
     delta: int = 0
     last: int = 0
+    begun: bool = False
     ended: bool = False
     size: int = 0
 
@@ -185,9 +187,12 @@ class Mailbox(Log):
         return len(self) > 0 and self.last > mark
 
     def accepts(self, kind: str, generation: str) -> bool:
-        """Whether this may be said of a generation: only a start begins it, nothing follows its end."""
+        """Whether this may be said of a generation: only a start begins it, nothing follows its end, and
+        who has begun waits no more."""
         fold = self.folds.get(generation)
-        return kind in STARTS if fold is None else not fold.ended
+        if fold is None:
+            return kind in STARTS
+        return not fold.ended and not (kind == WAITS and fold.begun)
 
     def append(self, event: Event, fields: dict[str, Any] | None = None) -> None:
         """Adds `event`; `fields` are those of its body, from which the fold is kept."""
@@ -210,6 +215,7 @@ class Mailbox(Log):
             self._weigh(fold, fold.size + len(event.frame))
         elif event.kind in STARTS:
             self.start = event.number
+            fold.begun = event.kind != WAITS
             fold.conversation = fields.get("conversationId", fold.conversation)
             if fields.get("attempt", 1) > 1:  # [protocol §2] the text starts over
                 fold.message, fold.delta = self._new_message(), 0

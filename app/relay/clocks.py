@@ -17,6 +17,7 @@ SENTENCES = {
     "timeout_content": "The model fell silent in the middle of its answer",
     "timeout_bytes": "The connection to the model went dead",
     "timeout_total": "The answer took longer than is allowed",
+    "busy": "The server had no room for the question in time",
     "interrupted": "The server was restarted in the middle of the answer",
 }
 
@@ -29,6 +30,7 @@ class Allowed:
     content: float = 120.0
     bytes: float = 300.0
     total: float = 1800.0
+    waiting: float = 300.0
 
 
 class Clocks:
@@ -36,6 +38,10 @@ class Clocks:
 
     def __init__(self, allowed: Allowed, now: float) -> None:
         self._allowed = allowed
+        self.begin(now)
+
+    def begin(self, now: float) -> None:
+        """Its turn has come: the time in line counts for no clock but that of the line."""
         self._began = now
         self.attempt(now)
 

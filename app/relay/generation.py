@@ -1,5 +1,7 @@
 """One answer as a state machine: what was said so far, and the one terminal event it ends with.
 
+    queued ──▶ running ──▶ done | error        refused: it never began
+
 Pure but for its lock. The worker that reads the upstream is the only one that adds text; anyone may ask it
 to stop; the first to end it wins. `_lock` guards `state` and with it the right to end.
 """
@@ -18,19 +20,24 @@ from app.relay.line import Line
 
 # What a token comes to where the upstream doesn't count: English text in most vocabularies.
 CHARACTERS_PER_TOKEN = 4
+# The states in which nothing more is to come.
+OVER = frozenset({"done", "error", "refused"})
+
+Messages = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Question:
-    """What an answer is asked for. `said` is the user's message; `fingerprint` tells whether a
-    request with the same id asks the same. `on_cut`: keep, restart; `on_leave`: continue, cancel; `on_busy`:
-    reject, interrupt (what runs in the conversation)."""
+    """What an answer is asked for. `said` is the user's message; `fingerprint` tells whether a request with
+    the same id asks the same; `upstream`: the only one to ask, "" for any. `on_cut`: keep, restart;
+    `on_leave`: continue, cancel; `on_busy`, of what runs in the conversation: reject, queue, interrupt."""
 
     generation_id: str
     client_id: str
     conversation_id: str
     said: dict[str, Any]
     model: str = ""
+    upstream: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     on_cut: str = "keep"
@@ -44,10 +51,17 @@ class Generation:
     def __init__(self, question: Question, upstream: str, model: str, clocks: Clocks, now: float) -> None:
         self.question = question
         self.upstream, self.model = upstream, model
-        self.messages: list[dict[str, Any]] = []  # all that the model is given
+        self.messages: Messages = []  # all that the model is given
+        self.prepare: Callable[[], Messages] | None = (
+            None  # what gives them, where that must wait for its turn
+        )
         self.clocks = clocks
         self.line = Line()
         self.state = "running"
+        self.in_line = False  # whether it had to wait for its turn
+        self.behind = False  # another answer of its conversation comes first
+        self.position = 0  # in the line, from 1
+        self.round = 0  # of the line, see places.py
         self.attempt = 1
         self.seq = 0
         self.size = 0
@@ -62,6 +76,7 @@ class Generation:
         self.woken = threading.Event()
         self.ended = threading.Event()
         self.began = now
+        self.waited = 0.0
         self.first: float | None = None
         self.ended_at: float | None = None
         self._lock = threading.Lock()
@@ -74,8 +89,23 @@ class Generation:
     def id(self) -> str:
         return self.question.generation_id
 
-    def busy_in(self, conversation_id: str) -> bool:
-        return self.state == "running" and self.question.conversation_id == conversation_id
+    @property
+    def over(self) -> bool:
+        """Whether it takes no place any more, since it has ended or never began."""
+        return self.state in OVER
+
+    def queue(self, position: int) -> dict[str, Any]:
+        """It waits for its turn. The fields of `queued`."""
+        self.position = position
+        return {"generationId": self.id, "position": position}
+
+    def admit(self, now: float) -> None:
+        """Its turn has come. Its clocks begin; its timing began when it was asked."""
+        with self._lock:
+            if self.state == "queued":
+                self.state = "running"
+        self.waited = now - self.began
+        self.clocks.begin(now)
 
     def stop(self, why: str) -> None:
         """Asks the worker to end: wakes it from a wait, cuts its socket in whatever phase it is."""
@@ -83,8 +113,9 @@ class Generation:
         self.woken.set()
         self.line.cut(why)
 
-    def restart(self, now: float) -> None:
-        """Another try. Its text starts over; `seq` goes on."""
+    def restart(self, upstream: str, model: str, now: float) -> None:
+        """Another try, perhaps elsewhere. Its text starts over; `seq` goes on."""
+        self.upstream, self.model = upstream, model
         self.restarted = self.restarted or self.size > 0
         self.attempt += 1
         self.message, self.size, self.usage = Message(), 0, {}
@@ -115,14 +146,17 @@ class Generation:
 
     def finish(self, reason: str, now: float) -> dict[str, Any] | None:
         """Ends it well. The fields of `done`; None where it had ended already."""
-        return self._end("done", now, lambda: {
-            "reason": reason,
+        return self._end("done", now, lambda: {"reason": reason, **self.measures(now)})
+
+    def measures(self, now: float) -> dict[str, Any]:
+        """What it took: in `done`, and in the log whatever the end was."""
+        return {
             "usage": self.usage or self._estimate(),
             "timing": self._timing(now),
             "attempts": self.attempt,
             "upstream": self.upstream,
             "model": self.model,
-        })  # fmt: skip
+        }
 
     def fail(self, error: UpstreamError, now: float) -> dict[str, Any] | None:
         """Ends it badly; the text so far is kept. The fields of `error`; None where it had ended already."""
@@ -139,7 +173,8 @@ class Generation:
         return {
             "generationId": self.id,
             "conversationId": self.question.conversation_id,
-            "state": self.state if ended else "running",
+            "state": self.state if ended or self.state == "queued" else "running",
+            **({"position": self.position} if self.state == "queued" else {}),
             "attempt": self.attempt,
             "data": self.message.data(),
             "seq": self.seq,
@@ -151,7 +186,7 @@ class Generation:
 
     def _end(self, state: str, now: float, fields: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         with self._lock:
-            if self.state != "running":
+            if self.over:
                 return None
             self.state = state
             self.ended_at = now
@@ -159,13 +194,15 @@ class Generation:
             return self.end
 
     def _estimate(self) -> dict[str, Any]:
-        """Tokens as counted here, where the upstream didn't: most send one in each delta."""
+        """Tokens as counted here, where the upstream didn't: most send one in each delta, some several."""
         asked = sum(len(str(message.get("content", ""))) for message in self.messages)
-        prompt = -(-asked // CHARACTERS_PER_TOKEN)
+        said = sum(map(len, (*self.message.content, *self.message.reasoning)))
+        prompt, answer = (-(-size // CHARACTERS_PER_TOKEN) for size in (asked, said))
+        answer = max(answer, self.seq)
         return {
             "prompt_tokens": prompt,
-            "completion_tokens": self.seq,
-            "total_tokens": prompt + self.seq,
+            "completion_tokens": answer,
+            "total_tokens": prompt + answer,
             "estimated": True,
         }
 

@@ -45,7 +45,7 @@ class Upstream:
     `url` ends in /v1 and `path` follows it. `headers` are sent besides; one whose value holds `{key}` takes
     the place of `Authorization: Bearer`. `body`: fields that each request has unless the asker says
     otherwise; None as a value keeps the field out. `ca`: a file with the certificates to trust, "" for those
-    that everybody trusts.
+    that everybody trusts. `context`: tokens of a whole conversation that the model can take, 0 where unknown.
     """
 
     def __init__(
@@ -59,12 +59,13 @@ class Upstream:
         headers: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         ca: str = "",
+        context: int = 0,
         connect_timeout: float = 10.0,
         read_timeout: float = 1800.0,
         max_event: int = 8 << 20,
         session: requests.Session | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.context = model, context
         self.name = name or urlsplit(url).netloc.rpartition("@")[2] or "none"
         self._url, self._key = url and f"{url}{path}", key
         self._headers = _headers(headers or {}, key)

@@ -8,21 +8,26 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 
-from app.errors import UpstreamError
+from app.errors import Problem, UpstreamError
 from app.relay.clocks import FINISHED, SENTENCES
 from app.relay.deltas import Delta, Usage
 from app.relay.generation import Generation
-from app.relay.retry import RetryPolicy
+from app.relay.retry import RetryPolicy, Route
 from app.relay.upstream import Upstream
 
 log = logging.getLogger(__name__)
+
+# The reason where an upstream says that it is through, and not why: to call that `stop` would be a guess.
+UNKNOWN = "unknown"
+# Characters of an upstream's own word for a reason.
+WORD = 64
 
 
 class Publish(Protocol):
@@ -40,14 +45,14 @@ class Size:
 
 
 class Worker:
-    """What all answers share: where to read, whom to tell, when to try again.
+    """What all answers share: where to read, the best upstream first, whom to tell, when to try again.
 
     `keep` is called with a generation right before its terminal event: who reloads on that finds it stored.
     """
 
     def __init__(
         self,
-        upstream: Upstream,
+        upstreams: Sequence[Upstream],
         publish: Publish,
         keep: Callable[[Generation], None] = lambda generation: None,
         *,
@@ -56,19 +61,28 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.upstream, self._publish, self._keep = upstream, publish, keep
+        self.upstreams, self._publish, self._keep = tuple(upstreams), publish, keep
         self._size, self._retry = size or Size(), retry or RetryPolicy()
         self.clock, self._chance = clock, chance
+
+    def choice(self, name: str) -> list[Upstream]:
+        """The upstreams that may answer: the one of this name, all where none is named."""
+        return [upstream for upstream in self.upstreams if name in ("", upstream.name)]
 
     def answer(self, generation: Generation) -> None:
         """Sees one generation to its end; returns when its terminal event is out."""
         try:
-            self._tries(generation)
+            if not generation.in_line or self._turn(generation):
+                self._tries(generation)
         except Exception:
             log.exception("a worker failed: %r", generation)
             self._failed(generation, UpstreamError("interrupted", "The server failed in the middle"))
         finally:
             generation.ended.set()
+
+    def queue(self, generation: Generation, position: int) -> None:
+        """Announces that it waits, or that it has moved on."""
+        self._say(generation, "queued", generation.queue(position))
 
     def begin(self, generation: Generation) -> None:
         """Announces a try: the first from the asker's thread, so that no `[DONE]` slips in between."""
@@ -76,25 +90,46 @@ class Worker:
 
     def stopped(self, generation: Generation) -> None:
         """Ends a generation for the reason it was asked to stop for; nothing where it has ended."""
-        if generation.stopping == "interrupted":
-            self._failed(generation, UpstreamError("interrupted", SENTENCES["interrupted"]))
+        if generation.stopping in SENTENCES:
+            self._failed(generation, UpstreamError(generation.stopping, SENTENCES[generation.stopping]))
         else:
             self._finished(generation, generation.stopping)
 
+    def _turn(self, generation: Generation) -> bool:
+        """It has waited, and now is its turn. False where that was in vain."""
+        if generation.stopping:
+            self.stopped(generation)
+            return False
+        try:
+            if generation.prepare:
+                generation.messages = generation.prepare()
+        except Problem as problem:  # the conversation was deleted meanwhile
+            self._failed(generation, UpstreamError("interrupted", problem.detail, retryable=False))
+            return False
+        self.begin(generation)
+        return True
+
     def _tries(self, generation: Generation) -> None:
+        upstreams = self.choice(generation.question.upstream)
+        route = Route(len(upstreams), self._retry)
         while True:
             try:
-                self._finished(generation, self._read(generation))
+                self._finished(generation, self._read(generation, upstreams[route.at]))
                 return
             except UpstreamError as error:
-                if not self._again(generation, error):
+                if not self._again(generation, route, error):
                     return
-            generation.restart(self.clock())
+            upstream = upstreams[route.at]
+            # The model that was asked for is the first one's; another may not have it.
+            model = (
+                upstream.model if route.at and upstream.model else generation.question.model or upstream.model
+            )
+            generation.restart(upstream.name, model, self.clock())
             self.begin(generation)
 
-    def _again(self, generation: Generation, error: UpstreamError) -> bool:
+    def _again(self, generation: Generation, route: Route, error: UpstreamError) -> bool:
         """Waits for the next try, or ends the answer."""
-        wait = None if generation.stopping else self._wait(generation, error)
+        wait = None if generation.stopping else self._wait(generation, route, error)
         if wait is not None:
             log.info("try %d failed (%s), next in %.2f s: %r", generation.attempt, error, wait, generation)
             generation.woken.wait(wait)
@@ -105,20 +140,20 @@ class Worker:
             self._failed(generation, error)
         return wait is not None
 
-    def _wait(self, generation: Generation, error: UpstreamError) -> float | None:
+    def _wait(self, generation: Generation, route: Route, error: UpstreamError) -> float | None:
         """Seconds until the next try, None for none: after text only if asked to, and once."""
         restarts = generation.question.on_cut == "restart" and not generation.restarted
         if generation.size and not restarts:
             return None
-        spent = self.clock() - generation.began
-        return self._retry.wait(error, generation.attempt, spent, self._chance())
+        spent = self.clock() - generation.began - generation.waited
+        return route.after(error, spent, self._chance())
 
-    def _read(self, generation: Generation) -> str:
+    def _read(self, generation: Generation, upstream: Upstream) -> str:
         """Reads one try to its end and returns the reason; raises UpstreamError where it has none."""
         reason, told = "", False
         body = {**generation.question.options, "model": generation.model, "messages": generation.messages}
         clocks = generation.clocks
-        stream = self.upstream.stream(body, generation.line, lambda: clocks.byte(self.clock()))
+        stream = upstream.stream(body, generation.line, lambda: clocks.byte(self.clock()))
         try:
             with closing(stream) as said:
                 for item in said:
@@ -130,7 +165,7 @@ class Worker:
                     else:
                         if not reason:  # said again it must not put the end off
                             clocks.finish(self.clock())
-                        reason, told = reason or item.reason or "stop", not item.reason
+                        reason, told = reason or item.reason[:WORD] or UNKNOWN, not item.reason
                     if told:  # usage after the reason, or `[DONE]`: nothing more is to come
                         break
         except UpstreamError as error:
@@ -164,7 +199,22 @@ class Worker:
         except Exception:
             log.exception("an answer could not be stored: %r", generation)
         self._say(generation, kind, fields)
-        log.info("answer ended: %r %s", generation, {k: v for k, v in fields.items() if k != "message"})
+        log.info("answer %s", self._in_one_line(generation, kind, fields))
+
+    def _in_one_line(self, generation: Generation, kind: str, fields: dict[str, Any]) -> str:
+        """How an answer went, as JSON: what an upstream says can then add no line of its own."""
+        asked = generation.question
+        how = {
+            "id": generation.id,
+            "client": asked.client_id,
+            "end": kind,
+            "reason": fields.get("reason") or fields.get("code"),
+            **generation.measures(self.clock()),
+            "waited_ms": round(generation.waited * 1000, 1),
+            "deltas": generation.seq,
+            "bytes": generation.size,
+        }
+        return orjson.dumps(how).decode()
 
     def _say(self, generation: Generation, kind: str, fields: dict[str, Any]) -> None:
         cursor = self._publish(generation.question.client_id, kind, fields)

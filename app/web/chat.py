@@ -35,17 +35,18 @@ def ask() -> tuple[dict[str, Any], int]:
     part = parts()
     part.sweep.ensure()  # a server that is only asked and looked at has things to let go of, too
     said = _said(asked, part.settings.message_bytes)
-    _check_options(asked, part)
+    _check_options(asked)
     question = Question(
         generation_id=asked.generation_id or str(uuid.uuid4()),
         client_id=asked.client_id,
         conversation_id=asked.conversation_id or uuid.uuid4().hex,
         said=said[-1],
         model=asked.model,
+        upstream=asked.upstream,
         options=asked.options,
         fingerprint=_fingerprint(asked),
         on_cut=asked.on_cut,
-        on_leave=asked.on_leave,
+        on_leave=asked.on_leave if "on_leave" in asked.model_fields_set else part.settings.on_leave,
         on_busy=asked.on_busy,
     )
     generation, new = part.relay.start(question, lambda: _prepare(part, asked, question, said))
@@ -78,10 +79,12 @@ def list_conversations() -> dict[str, Any]:
 
 @bp.get("/conversations/<conversation_id>")
 def conversation(conversation_id: str) -> dict[str, Any]:
-    """`{id, created, updated, messages, generations}`; `generations` are those that run."""
+    """`{id, created, updated, messages, generations}`; `generations` are those that run or wait."""
     part = parts()
     body.ident(conversation_id, "conversationId")
-    running = part.relay.running(conversation_id)  # first: what ends meanwhile is then among the messages
+    running = part.relay.running(
+        _asker(), conversation_id
+    )  # first: what ends meanwhile is then among the messages
     whole = part.conversations.get(conversation_id, _asker())
     stored = {message.get("generationId") for message in whole["messages"]}
     return {**whole, "generations": [g for g in running if g not in stored]}
@@ -118,12 +121,10 @@ def _said(asked: shapes.Chat, longest: int) -> list[dict[str, Any]]:
     return [{"role": "user", "content": text}]
 
 
-def _check_options(asked: shapes.Chat, part: Parts) -> None:
+def _check_options(asked: shapes.Chat) -> None:
     for name in shapes.REFUSED_OPTIONS:
         if name in asked.options:
             raise Invalid(f"options.{name} is not passed through", field=f"options.{name}")
-    if asked.upstream and asked.upstream != part.relay.upstream.name:
-        raise Invalid(f"No upstream is named {asked.upstream}", field="upstream")
 
 
 def _prepare(
@@ -137,7 +138,7 @@ def _prepare(
     anew = asked.messages is not None
     stored = part.conversations.ask(question.conversation_id, question.client_id, said, anew)
     told = [{k: v for k, v in m.items() if k in _TOLD} for m in stored]
-    context = part.settings.upstream_context
+    context = part.relay.context(asked.upstream)
     longest = asked.options.get("max_completion_tokens", asked.options.get("max_tokens"))
     answer = longest if type(longest) is int and 0 < longest < context else context // 4
     return fit(told, context, answer)

@@ -127,9 +127,9 @@ class Chat(Body):
     model: Name = ""
     upstream: Name = ""
     options: dict[str, Any] = {}
-    on_leave: Literal["continue", "cancel"] = "continue"
+    on_leave: Literal["continue", "cancel"] = "continue"  # where it isn't said, ON_LEAVE decides
     on_cut: Literal["keep", "restart"] = "keep"
-    on_busy: Literal["reject", "interrupt"] = "reject"
+    on_busy: Literal["reject", "queue", "interrupt"] = "reject"
 
     @field_validator("params")
     @classmethod

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.relay import HeldLookup
+from tests.rig.certificate import make
 from tests.rig.optional import missing
 from tests.rig.reading import eventually
 from tests.rig.upstream import ScriptedUpstream
@@ -27,6 +27,13 @@ def nothing_is_left(upstream_process: ScriptedUpstream) -> Iterator[None]:
 
 
 @pytest.fixture
+def another(request: pytest.FixtureRequest) -> Iterator[ScriptedUpstream]:
+    """A second upstream, beside the one that all tests share."""
+    with ScriptedUpstream() as second:
+        yield second
+
+
+@pytest.fixture
 def lookup(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldLookup]:
     """A look-up of HeldLookup.NAME hangs until the test lets it go, at its end at the latest."""
     held = HeldLookup()
@@ -38,16 +45,9 @@ def lookup(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldLookup]:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 and its key, in one file, that nobody vouches for but itself."""
-    openssl = shutil.which("openssl")
-    if not openssl:
+    if not shutil.which("openssl"):
         missing("The command openssl makes the certificate for this test: install the package openssl")
-    path = tmp_path_factory.mktemp("tls")
-    made = f"{openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout key"
-    about = "-out cert -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run(f"{made} {about}".split(), cwd=path, check=True, capture_output=True)
-    both = path / "both"
-    both.write_bytes((path / "key").read_bytes() + (path / "cert").read_bytes())
-    return both
+    return make(tmp_path_factory.mktemp("tls"))
 
 
 def _held() -> tuple[int, int]:

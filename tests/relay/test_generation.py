@@ -83,7 +83,7 @@ def test_an_error_before_any_text_keeps_none(generation: Generation) -> None:
 def test_an_error_after_a_restart_and_before_its_first_text_keeps_none(generation: Generation) -> None:
     """What the first try said was cleared, on the page too."""
     say(generation, "a")
-    generation.restart(BEGAN + 2)
+    generation.restart("up", "m", BEGAN + 2)
     fields = generation.fail(CUT, BEGAN + 3)
     assert fields
     assert fields["partial"] is False
@@ -141,7 +141,7 @@ def test_a_count_that_is_none_does_not_keep_an_answer_from_ending(
 
 def test_another_try_clears_the_text_and_counts_on(generation: Generation) -> None:
     say(generation, "a", "b")
-    generation.restart(BEGAN + 2)
+    generation.restart("up", "m", BEGAN + 2)
     assert generation.view(ended=False)["data"] == {"content": ""}
     assert generation.started()["attempt"] == 2
     assert generation.add({"content": "c"}, 1, BEGAN + 3)["seq"] == 3
@@ -150,7 +150,7 @@ def test_another_try_clears_the_text_and_counts_on(generation: Generation) -> No
 
 def test_what_the_failed_try_used_is_not_told_as_the_usage_of_the_next(generation: Generation) -> None:
     generation.usage = USAGE
-    generation.restart(BEGAN + 1)
+    generation.restart("up", "m", BEGAN + 1)
     say(generation, "a", at=BEGAN + 2)
     fields = generation.finish("stop", BEGAN + 3)
     assert fields
@@ -158,19 +158,19 @@ def test_what_the_failed_try_used_is_not_told_as_the_usage_of_the_next(generatio
 
 
 def test_another_try_winds_its_clocks_up(generation: Generation) -> None:
-    generation.restart(BEGAN + 299)
+    generation.restart("up", "m", BEGAN + 299)
     assert generation.clocks.rang(BEGAN + 301) == ""
 
 
 def test_another_try_hangs_on_another_line(generation: Generation) -> None:
     generation.line.cut("timeout_first")
-    generation.restart(BEGAN + 1)
+    generation.restart("up", "m", BEGAN + 1)
     assert generation.line.why == ""
 
 
 def test_a_stop_between_two_tries_cuts_the_next(generation: Generation) -> None:
     generation.stop("stopped")
-    generation.restart(BEGAN + 1)
+    generation.restart("up", "m", BEGAN + 1)
     assert generation.line.why == "stopped"
 
 

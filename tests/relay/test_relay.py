@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
-from app.errors import Conflict, NotFound, Overloaded, Problem, TooMany
+from app.errors import Conflict, Invalid, NotFound, Overloaded, Problem, TooMany
 from app.relay import relay as module
+from app.relay import watch
 from app.relay.clocks import Allowed
 from app.relay.generation import Generation
-from app.relay.relay import Bounds, Relay
+from app.relay.places import Bounds
+from app.relay.relay import Relay
 from app.relay.retry import RetryPolicy
 from app.relay.upstream import Upstream
+from app.relay.watch import Leaving
 from app.relay.worker import Worker
 from tests.relay import (
     Beside,
@@ -33,6 +36,7 @@ from tests.rig.script import Json
 from tests.rig.upstream import ScriptedUpstream
 
 HANGING = script.cut(["a"], how="hang")
+LONG = Allowed(first=10_000, content=10_000, bytes=10_000, total=100_000)
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 
@@ -42,7 +46,7 @@ class House:
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic, **options: Any) -> None:
         self.said: Listener = options.pop("said", None) or Listener()
         retry = RetryPolicy(base=0.0)
-        self.relay = Relay(Worker(Upstream(url), self.said, retry=retry, clock=clock), **options)
+        self.relay = Relay(Worker([Upstream(url)], self.said, retry=retry, clock=clock), **options)
 
     def ask(self, generation_id: str = "g", **question: Any) -> Generation:
         generation, _ = self.relay.start(make_question(generation_id, **question), lambda: MESSAGES)
@@ -55,11 +59,24 @@ class House:
         eventually(lambda: generation.seq == 1)
         return generation
 
+    def wait(self, generation_id: str, **question: Any) -> Generation:
+        """Asks where there is no place; returns the generation in line."""
+        question.setdefault("conversation_id", f"talk of {generation_id}")
+        generation = self.ask(generation_id, **question)
+        assert (generation.state, self.said.of(generation_id)[0][0]) == ("queued", "queued")
+        return generation
+
+    def places(self, generation_id: str) -> list[int]:
+        """All the places in line that it was told."""
+        said = self.said.of(generation_id)
+        return [fields["position"] for kind, fields in said if kind == "queued"]
+
 
 @pytest.fixture(autouse=True)
 def a_watch_that_looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its thread ends with the look after the last answer: each test would wait for that."""
-    monkeypatch.setattr(module, "WATCH_PERIOD", 0.01)
+    monkeypatch.setattr(watch, "PERIOD", 0.01)
+    monkeypatch.setattr(watch, "SLOW_PERIOD", 0.0)
 
 
 @pytest.fixture
@@ -224,8 +241,8 @@ def test_of_many_who_interrupt_each_other_all_end_and_one_runs(hanging: Scripted
         return house.ask(f"g{i}", on_busy="interrupt")
 
     generations = [asker.result() for asker in [Beside(ask, i) for i in range(8)]]
-    assert len(house.relay.running("talk")) == 1
-    house.relay.stop(house.relay.running("talk")[0])
+    (running,) = house.relay.running("c", "talk")
+    house.relay.stop(running)
     for generation in generations:
         ended(generation)
         assert [kind for kind, _ in house.said.of(generation.id)].count("done") == 1
@@ -234,16 +251,16 @@ def test_of_many_who_interrupt_each_other_all_end_and_one_runs(hanging: Scripted
 # --- room ------------------------------------------------------------------------------------------------
 
 
-def test_a_client_has_so_many_answers_at_once_and_no_more(hanging: ScriptedUpstream) -> None:
+def test_a_client_has_so_many_answers_at_once_and_the_next_one_waits(hanging: ScriptedUpstream) -> None:
     house = House(hanging.url, bounds=Bounds(client=2))
     house.hang("g1")
     house.hang("g2")
-    with pytest.raises(TooMany) as error:
-        house.hang("g3")
-    assert (error.value.status, error.value.code) == (429, "busy")
+    third = house.wait("g3")
     house.hang("h1", client_id="another")
+    assert len(hanging.state()["requests"]) == 3
     house.relay.stop("g1")
-    house.hang("g3")
+    eventually(lambda: third.seq == 1)
+    assert [kind for kind, _ in house.said.of("g3")] == ["queued", "started", "delta"]
     house.relay.interrupt()
 
 
@@ -259,28 +276,212 @@ def test_so_many_ids_are_remembered_and_then_no_new_one_is_taken(upstream: Scrip
     assert ended(house.ask("g2"))["state"] == "done"
 
 
-def test_a_worker_has_so_many_answers_at_once_and_no_more(hanging: ScriptedUpstream) -> None:
+def test_a_worker_has_so_many_answers_at_once_and_the_next_one_waits(hanging: ScriptedUpstream) -> None:
     house = House(hanging.url, bounds=Bounds(worker=2))
     house.hang("g1", client_id="c1")
     house.hang("g2", client_id="c2")
-    with pytest.raises(Overloaded) as error:
-        house.hang("g3", client_id="c3")
-    assert (error.value.status, error.value.retry_after) == (503, 5)
-    assert house.relay.count() == 2
+    third = house.wait("g3", client_id="c3")
     house.relay.stop("g1")
-    house.hang("g3", client_id="c3")
+    eventually(lambda: third.seq == 1)
     house.relay.interrupt()
 
 
-def test_what_was_refused_leaves_no_trace(hanging: ScriptedUpstream) -> None:
+# Whose second question it is, and what it is told where the line has one place.
+FULL = {"the same client's": ("c", TooMany, 429, "busy"), "another's": ("d", Overloaded, 503, "overloaded")}
+
+
+@pytest.mark.parametrize(("client", "kind", "status", "code"), FULL.values(), ids=FULL)
+def test_a_full_line_turns_the_next_one_away_without_a_trace(
+    hanging: ScriptedUpstream, client: str, kind: type[Problem], status: int, code: str
+) -> None:
+    house = House(hanging.url, bounds=Bounds(worker=1, waiting=1))
+    house.hang("g1")
+    house.wait("g2")
+    with pytest.raises(kind) as error:
+        house.relay.start(make_question("g3", client_id=client, conversation_id="other"), never_called)
+    assert (error.value.status, error.value.code, error.value.retry_after) == (status, code, 5)
+    with pytest.raises(NotFound):
+        house.relay.get("g3")
+    assert (house.said.of("g3"), house.relay.count()) == ([], 2)
+    house.relay.interrupt()
+
+
+# --- the line --------------------------------------------------------------------------------------------
+
+
+def test_who_waits_is_told_its_place_and_when_that_changes(hanging: ScriptedUpstream) -> None:
+    house = House(hanging.url, bounds=Bounds(worker=1))
+    house.hang("g1", client_id="c1")
+    waiting = [house.wait(f"g{i}", client_id=f"c{i}") for i in (2, 3, 4)]
+    assert [generation.view(ended=False)["position"] for generation in waiting] == [1, 2, 3]
+    house.relay.stop("g2")
+    eventually(lambda: house.places("g4") == [3, 2])
+    assert (house.places("g3"), waiting[1].view(ended=False)["position"]) == ([2, 1], 1)
+    house.relay.interrupt()
+
+
+def test_a_question_may_wait_for_the_answer_before_it_and_is_told_with_that(
+    hanging: ScriptedUpstream,
+) -> None:
+    house, kept = House(hanging.url), threading.Event()
+    house.hang("g", conversation_id="talk")
+    second = make_question("h", conversation_id="talk", on_busy="queue")
+
+    def prepare() -> list[dict[str, Any]]:
+        assert [kind for kind, _ in house.said.of("g")][-1] == "done"
+        kept.set()
+        return MESSAGES
+
+    generation, _ = house.relay.start(second, prepare)
+    assert (generation.state, kept.is_set()) == ("queued", False)
+    assert house.relay.running("c", "talk") == ["g", "h"]
+    house.relay.stop("g")
+    eventually(lambda: generation.seq == 1)
+    assert kept.is_set()
+    house.relay.stop("h")
+
+
+def test_who_can_no_longer_be_prepared_when_its_turn_comes_ends_with_the_reason(
+    hanging: ScriptedUpstream,
+) -> None:
+    house = House(hanging.url)
+    house.hang("g", conversation_id="talk")
+
+    def deleted() -> list[dict[str, Any]]:
+        raise NotFound("No such conversation of this client")
+
+    question = make_question("h", conversation_id="talk", on_busy="queue")
+    generation, _ = house.relay.start(question, deleted)
+    third, _ = house.relay.start(
+        make_question("i", conversation_id="talk", on_busy="queue"), lambda: MESSAGES
+    )
+    house.relay.stop("g")
+    view = ended(generation)
+    assert (view["code"], view["message"]) == ("interrupted", "No such conversation of this client")
+    assert not view["retryable"]
+    eventually(lambda: third.seq == 1)
+    house.relay.interrupt()
+
+
+def test_a_question_that_waits_is_known_by_its_id(hanging: ScriptedUpstream) -> None:
     house = House(hanging.url, bounds=Bounds(client=1))
     house.hang("g1")
-    with pytest.raises(TooMany):
-        house.relay.start(make_question("g2", conversation_id="other"), never_called)
-    with pytest.raises(NotFound):
-        house.relay.get("g2")
-    assert house.said.of("g2") == []
+    waiting = house.wait("g2", fingerprint="f")
+    question = make_question("g2", conversation_id="talk of g2", fingerprint="f")
+    assert house.relay.start(question, never_called) == (waiting, False)
+    assert [kind for kind, _ in house.said.of("g2")] == ["queued"]
+    house.relay.interrupt()
+
+
+def test_a_stop_takes_a_question_out_of_the_line_and_asks_nobody(hanging: ScriptedUpstream) -> None:
+    house = House(hanging.url, bounds=Bounds(client=1))
+    house.hang("g1")
+    house.wait("g2")
+    view = house.relay.stop("g2").view(ended=True)
+    assert (view["state"], view["reason"], view["data"]) == ("done", "stopped", {"content": ""})
+    assert view["usage"]["completion_tokens"] == 0
     house.relay.stop("g1")
+    idle(house)
+    assert len(hanging.state()["requests"]) == 1
+    assert [kind for kind, _ in house.said.of("g2")] == ["queued", "done"]
+
+
+def test_who_is_out_of_the_line_makes_way_for_the_next_of_its_conversation(hanging: ScriptedUpstream) -> None:
+    house = House(hanging.url)
+    house.hang("g1", conversation_id="talk")
+    for name in ("g2", "g3"):
+        house.wait(name, conversation_id="talk", on_busy="queue")
+    house.relay.stop("g2")
+    house.relay.stop("g1")
+    eventually(lambda: house.relay.get("g3").seq == 1)
+    house.relay.interrupt()
+
+
+def test_a_question_may_interrupt_all_that_run_and_wait_in_its_conversation(
+    hanging: ScriptedUpstream,
+) -> None:
+    house = House(hanging.url)
+    first = house.hang("g1", conversation_id="talk")
+    second = house.wait("g2", conversation_id="talk", on_busy="queue")
+    third = house.hang("g3", conversation_id="talk", on_busy="interrupt")
+    assert [g.view(ended=True).get("reason") for g in (first, second, third)] == ["stopped", "stopped", None]
+    house.relay.stop("g3")
+
+
+def test_who_waits_too_long_ends_as_busy(hanging: ScriptedUpstream) -> None:
+    clock = ManualClock()
+    house = House(hanging.url, clock, bounds=Bounds(worker=1), allowed=LONG)
+    house.hang("g1")
+    waiting = house.wait("g2")
+    clock.advance(301)
+    view = ended(waiting)
+    assert (view["state"], view["code"], view["retryable"], view["partial"]) == ("error", "busy", True, False)
+    house.relay.interrupt()
+
+
+def test_the_clocks_of_an_answer_begin_with_its_turn(hanging: ScriptedUpstream) -> None:
+    clock = ManualClock()
+    allowed = Allowed(first=50, content=10_000, bytes=10_000, total=60)
+    house = House(hanging.url, clock, bounds=Bounds(client=1), allowed=allowed)
+    house.relay.start(make_question("g1"), lambda: MESSAGES)
+    waiting = house.wait("g2")
+    eventually(lambda: house.relay.get("g1").seq == 1)
+    clock.advance(59)
+    house.relay.stop("g1")
+    eventually(lambda: waiting.seq == 1)
+    clock.advance(49)
+    assert waiting.clocks.rang(clock()) == ""
+    house.relay.stop("g2")
+    timing = waiting.view(ended=True)["timing"]
+    assert (timing["first_token_ms"], timing["total_ms"], waiting.waited) == (59_000, 108_000, 59)
+
+
+def test_a_closing_relay_ends_those_who_wait_and_none_that_run(hanging: ScriptedUpstream) -> None:
+    house = House(hanging.url, bounds=Bounds(client=1))
+    running = house.hang("g1")
+    waiting = house.wait("g2")
+    house.relay.close()
+    assert (running.state, ended(waiting)["code"]) == ("running", "interrupted")
+    house.relay.interrupt()
+
+
+def test_where_no_thread_can_be_had_for_those_whose_turn_it_is_they_end_as_busy(
+    hanging: ScriptedUpstream,
+) -> None:
+    full = threading.Event()
+
+    def spawn(target: Callable[..., None], *args: Any) -> None:
+        if full.is_set():
+            raise RuntimeError("can't start new thread")
+        watch.thread(target, *args)
+
+    house = House(hanging.url, bounds=Bounds(worker=1), spawn=spawn)
+    house.hang("g0", client_id="c0")
+    waiting = [house.wait(f"g{i}", client_id=f"c{i}") for i in range(1, 100)]
+    full.set()
+    house.relay.stop("g0")
+    assert {ended(generation)["code"] for generation in waiting} == {"busy"}
+    idle(house)
+
+
+def test_stops_that_race_with_turns_leave_one_end_and_no_place_taken(upstream: ScriptedUpstream) -> None:
+    upstream.script(default=script.deltas(["a"]))
+    house = House(upstream.url, bounds=Bounds(worker=2, waiting=2_000))
+    asked = [house.ask(f"g{i}", client_id=f"c{i % 9}", conversation_id=f"t{i}") for i in range(60)]
+    stops = [Beside(house.relay.stop, generation.id) for generation in asked[1::2]]
+    for stop in stops:
+        stop.result()
+    for generation in asked:
+        ended(generation)
+        assert len([k for k, _ in house.said.of(generation.id) if k in ("done", "error")]) == 1
+    idle(house)
+
+
+def test_an_upstream_that_is_not_there_is_told_by_name(upstream: ScriptedUpstream) -> None:
+    house = House(upstream.url)
+    with pytest.raises(Invalid) as error:
+        house.ask(upstream="nobody")
+    assert (error.value.field, house.relay.count()) == ("upstream", 0)
 
 
 def test_a_closed_relay_takes_no_new_answers_and_ends_none(hanging: ScriptedUpstream) -> None:
@@ -367,11 +568,11 @@ def test_what_runs_in_a_conversation_is_told_while_it_runs(hanging: ScriptedUpst
     house = House(hanging.url)
     house.hang("g", conversation_id="talk")
     house.hang("h", conversation_id="other")
-    assert house.relay.running("talk") == ["g"]
+    assert house.relay.running("c", "talk") == ["g"]
     assert house.relay.count() == 2
-    assert "2 running, 2 known" in repr(house.relay)
+    assert "2 running, 0 waiting, 2 known" in repr(house.relay)
     house.relay.interrupt()
-    assert house.relay.running("talk") == []
+    assert house.relay.running("c", "talk") == []
 
 
 @pytest.mark.parametrize("name", ["get", "stop"])
@@ -559,7 +760,6 @@ def test_one_thread_watches_while_anything_runs_and_ends_with_it(hanging: Script
 
 COMMENTS: Json = {"repeat": 10_000, "send": ": ping\n\n", "sleep": 0.01}
 STOPS: Json = {"repeat": 10_000, "finish": "stop", "sleep": 0.01}
-LONG = Allowed(first=10_000, content=10_000, bytes=10_000, total=100_000)
 # What the upstream does, what is allowed, after how many texts the clock is turned on, by how much.
 RINGS: dict[str, tuple[Json, Allowed, int, float, str]] = {
     "no head": (script.silence(), Allowed(), 0, 301, "timeout_first"),
@@ -642,7 +842,7 @@ class RingsMeanwhile:
     def rang(self, now: float) -> str:
         if self._generation.attempt > 1:
             return ""
-        self._generation.restart(now)
+        self._generation.restart("up", "m", now)
         return "timeout_first"
 
 
@@ -678,7 +878,7 @@ def test_an_answer_that_nobody_reads_is_cancelled_after_the_grace_where_that_is_
     hanging: ScriptedUpstream,
 ) -> None:
     clock, audience = ManualClock(), Audience()
-    house = House(hanging.url, clock, listening=audience, leave_grace=60.0)
+    house = House(hanging.url, clock, leaving=Leaving(audience, 60.0), allowed=LONG)
     cancelled, goes_on = house.hang("g", on_leave="cancel"), house.hang("h")
     audience.there = False
     eventually(lambda: cancelled.alone_since is not None)
@@ -691,7 +891,7 @@ def test_an_answer_that_nobody_reads_is_cancelled_after_the_grace_where_that_is_
 
 def test_who_comes_back_within_the_grace_finds_it_running(hanging: ScriptedUpstream) -> None:
     clock, audience = ManualClock(), Audience()
-    house = House(hanging.url, clock, listening=audience, leave_grace=60.0)
+    house = House(hanging.url, clock, leaving=Leaving(audience, 60.0), allowed=LONG)
     generation = house.hang("g", on_leave="cancel")
     for _ in range(3):
         audience.there = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -36,11 +37,14 @@ class Answer:
     """One answer: `said` is what its client was told, `generation` its state. Reads in this thread."""
 
     def __init__(self, url: str, *, retry: RetryPolicy = AT_ONCE, **options: Any) -> None:
-        question = {name: options.pop(name) for name in ("on_cut", "options") if name in options}
+        question = {
+            name: options.pop(name) for name in ("on_cut", "options", "upstream", "model") if name in options
+        }
         self.said: Listener = options.pop("said", None) or Listener()
         self.generation = make_generation(cls=options.pop("cls", Generation), **question)
         options.setdefault("chance", lambda: 1.0)
-        self.worker = Worker(Upstream(url), self.said, retry=retry, **options)
+        upstreams = options.pop("upstreams", None) or [Upstream(url)]
+        self.worker = Worker(upstreams, self.said, retry=retry, **options)
 
     def read(self) -> Answer:
         self.worker.begin(self.generation)
@@ -84,14 +88,15 @@ ENDS: dict[str, tuple[list[Json], dict[str, Any]]] = {
     "a finish without [DONE] is an end": ([A, STOP], {"reason": "stop"}),
     "a finish and usage without [DONE]": ([A, STOP, USED], {"reason": "stop", "usage": script.USAGE}),
     "a finish and a reset": ([A, STOP, {"sleep": 0.1}, {"reset": True}], {"reason": "stop"}),
-    "[DONE] without a finish is an end": ([A, LAST], {"reason": "stop"}),
-    "[DONE] and a reset": ([A, LAST, {"reset": True}], {"reason": "stop"}),
-    "[DONE] without its blank line": ([A, {"send": "data: [DONE]"}], {"reason": "stop"}),
+    "[DONE] without a finish is an end, and nobody says why": ([A, LAST], {"reason": "unknown"}),
+    "[DONE] and a reset": ([A, LAST, {"reset": True}], {"reason": "unknown"}),
+    "[DONE] without its blank line": ([A, {"send": "data: [DONE]"}], {"reason": "unknown"}),
     "the first finish wins": ([A, STOP, {"finish": "length"}, LAST], {"reason": "stop"}),
     "two [DONE]": ([A, STOP, LAST, LAST], {"reason": "stop"}),
     "the length": ([A, {"finish": "length"}, LAST], {"reason": "length"}),
     "a filter": ([A, {"finish": "content_filter"}, LAST], {"reason": "content_filter"}),
     "the upstream's own word": ([A, {"finish": "abort"}, LAST], {"reason": "abort"}),
+    "a word that has no end": ([A, {"finish": "x" * 1_000}, LAST], {"reason": "x" * 64}),
     "no text at all": ([STOP, LAST], {"reason": "stop", "seq": 0}),
     "a call that ends with stop": (
         [{"delta": {"tool_calls": [{"index": 0, "function": {"name": "f"}}]}}, STOP, LAST],
@@ -287,6 +292,127 @@ def test_after_a_restart_that_said_nothing_no_text_is_said_to_be_kept(upstream: 
     assert answer.said.text() == ""
 
 
+# --- several upstreams -----------------------------------------------------------------------------------
+
+
+def several(*urls: str) -> list[Upstream]:
+    """Named u0, u1, … with models of their own."""
+    return [Upstream(url, name=f"u{i}", model=f"m{i}") for i, url in enumerate(urls)]
+
+
+def test_where_the_first_upstream_fails_the_next_one_answers_at_once(
+    upstream: ScriptedUpstream, another: ScriptedUpstream
+) -> None:
+    upstream.script(default=script.failure(503, retry_after=20))
+    answer = Answer("", upstreams=several(upstream.url, another.url), retry=RetryPolicy(base=20.0)).read()
+    ends(answer, kind="done", attempts=2, upstream="u1", model="m1")
+    started = [(f["attempt"], f["model"]) for kind, f in answer.said.events if kind == "started"]
+    assert started[1] == (2, "m1")
+    assert [len(u.state()["requests"]) for u in (upstream, another)] == [1, 1]
+
+
+def test_where_all_upstreams_fail_they_are_tried_in_turn(
+    upstream: ScriptedUpstream, another: ScriptedUpstream
+) -> None:
+    for each in (upstream, another):
+        each.script(default=script.failure(500))
+    ends(
+        Answer("", upstreams=several(upstream.url, another.url)).read(), kind="error", code="upstream_status"
+    )
+    assert [len(u.state()["requests"]) for u in (upstream, another)] == [3, 3]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+def test_what_no_other_upstream_should_be_asked_is_told_at_once(
+    upstream: ScriptedUpstream, another: ScriptedUpstream, status: int
+) -> None:
+    upstream.script(default=script.failure(status))
+    ends(Answer("", upstreams=several(upstream.url, another.url)).read(), kind="error", retryable=False)
+    assert [len(u.state()["requests"]) for u in (upstream, another)] == [1, 0]
+
+
+def test_an_upstream_that_is_asked_for_by_name_is_the_only_one(
+    upstream: ScriptedUpstream, another: ScriptedUpstream
+) -> None:
+    another.script(default=script.failure(500))
+    answer = Answer("", upstreams=several(upstream.url, another.url), upstream="u1").read()
+    ends(answer, kind="error")
+    assert [len(u.state()["requests"]) for u in (upstream, another)] == [0, 3]
+
+
+def test_the_model_that_is_asked_for_is_that_of_the_first_upstream(
+    upstream: ScriptedUpstream, another: ScriptedUpstream
+) -> None:
+    upstream.script(script.failure(500), script.failure(500))
+    another.script(script.failure(500))
+    upstreams = [Upstream(upstream.url, model="m0"), Upstream(another.url)]
+    answer = Answer("", upstreams=upstreams, model="big").read()
+    ends(answer, kind="done", model="big")
+    told = [r["body"]["model"] for u in (upstream, another) for r in u.state()["requests"]]
+    assert (set(told[1:]), told[-1]) == ({"big"}, "big")
+
+
+def test_after_text_another_upstream_starts_over_where_the_asker_wants_that(
+    upstream: ScriptedUpstream, another: ScriptedUpstream
+) -> None:
+    upstream.script(default=script.cut(["a", "b"]))
+    answer = Answer("", upstreams=several(upstream.url, another.url), on_cut="restart").read()
+    ends(answer, kind="done", upstream="u1", seq=4)
+    assert answer.said.text() == "Hello world"
+
+
+# --- the log ---------------------------------------------------------------------------------------------
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What the log says of answers that ended."""
+    said = [record.getMessage() for record in caplog.records]
+    return [json.loads(line.removeprefix("answer ")) for line in said if line.startswith("answer {")]
+
+
+def test_one_line_of_the_log_says_how_an_answer_went(
+    upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    ends(Answer(upstream.url).read(), kind="done")
+    (line,) = lines(caplog)
+    timing, usage = line.pop("timing"), line.pop("usage")
+    assert timing["total_ms"] >= timing["first_token_ms"] > 0
+    assert usage == script.USAGE
+    assert line == {
+        "id": "g",
+        "client": "c",
+        "end": "done",
+        "reason": "stop",
+        "attempts": 1,
+        "upstream": "up",
+        "model": "m",
+        "waited_ms": 0.0,
+        "deltas": 2,
+        "bytes": line["bytes"],
+    }
+
+
+def test_an_error_has_its_line_and_its_measures_too(
+    upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    upstream.script(script.cut(["a", "b"]))
+    ends(Answer(upstream.url).read(), kind="error")
+    (line,) = lines(caplog)
+    assert (line["end"], line["reason"], line["deltas"]) == ("error", "cut", 2)
+    assert line["usage"] == {**line["usage"], "completion_tokens": 2, "estimated": True}
+
+
+def test_an_upstream_can_write_no_line_of_its_own_into_the_log(
+    upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    upstream.script({"steps": [{"delta": "a"}, {"finish": "stop\nanswer {}"}, {"done": True}]})
+    ends(Answer(upstream.url).read(), reason="stop\nanswer {}")
+    assert "\n" not in caplog.records[-1].getMessage()
+
+
 # --- stopping --------------------------------------------------------------------------------------------
 
 
@@ -443,7 +569,7 @@ def test_the_log_tells_of_the_answer_and_none_of_its_words(
     upstream.script(script.failure(503), script.deltas(["confi", "dential"]))
     Answer(upstream.url).read()
     assert "try 1 failed" in caplog.text
-    assert "answer ended" in caplog.text
+    assert 'answer {"id":"g","client":"c","end":"done","reason":"stop"' in caplog.text
     assert not any(word in caplog.text for word in ("confi", "dential", "'hi'"))
 
 

@@ -114,8 +114,8 @@ class Edge:
 
     def ended(self, generation_id: str) -> dict[str, Any]:
         """GET /chat/<id>, once the answer has ended and no thread works on it."""
-        eventually(lambda: self.view(generation_id)["state"] != "running")
-        eventually(lambda: not self.parts.relay.running(self.view(generation_id)["conversationId"]))
+        eventually(lambda: self.view(generation_id)["state"] in ("done", "error"))
+        eventually(lambda: generation_id not in self.parts.relay._places.running)
         return self.view(generation_id)
 
     def numbers(self) -> dict[str, Any]:

@@ -394,21 +394,26 @@ def coming_back(server: Server, client_id: str, generation: str, view: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("limit", "status", "code"),
+    ("limits", "asker", "status", "code"),
     [
-        ("answers_client", 429, "busy"),
-        ("answers_worker", 503, "overloaded"),
-        ("mailboxes", 503, "overloaded"),
+        ({"answers_client": 1, "answers_waiting": 1}, "a", 429, "busy"),
+        ({"answers_worker": 1, "answers_waiting": 1}, "b", 503, "overloaded"),
+        ({"mailboxes": 1}, "b", 503, "overloaded"),
     ],
 )
 def test_an_answer_too_many_says_when_to_come_again_and_leaves_nothing_behind(
-    make_edge: MakeEdge, upstream: ScriptedUpstream, limit: str, status: int, code: str
+    make_edge: MakeEdge,
+    upstream: ScriptedUpstream,
+    limits: dict[str, int],
+    asker: str,
+    status: int,
+    code: str,
 ) -> None:
     upstream.script(default=script.silence())
-    edge = make_edge(upstream_url=upstream.url, **{limit: 1})
-    edge.ask("a")
+    edge = make_edge(upstream_url=upstream.url, **limits)
+    for _ in range(1 + limits.get("answers_waiting", 0)):
+        edge.ask("a")
     before = edge.numbers()
-    asker = "a" if limit == "answers_client" else "b"
     for _ in range(2):
         response = edge.post("/chat", {"clientId": asker, "message": "hi", "generationId": UUID})
         assert (response.status_code, response.get_json()["code"]) == (status, code)
@@ -419,15 +424,75 @@ def test_an_answer_too_many_says_when_to_come_again_and_leaves_nothing_behind(
 def test_a_refused_question_is_not_in_its_conversation(
     make_edge: MakeEdge, upstream: ScriptedUpstream
 ) -> None:
-    edge = make_edge(upstream_url=upstream.url, answers_client=1, mailboxes=1)
+    edge = make_edge(upstream_url=upstream.url, answers_client=1, answers_waiting=1)
     ids = edge.ask("a")
     edge.ended(ids["generationId"])
     before = stored(edge, "a", ids["conversationId"])
     upstream.script(default=script.silence())
-    edge.ask("a")
+    for _ in range(2):
+        edge.ask("a")
     question = {"clientId": "a", "message": "again", "conversationId": ids["conversationId"]}
     assert edge.post("/chat", question).status_code == 429
     assert stored(edge, "a", ids["conversationId"]) == before
+
+
+def test_a_question_beyond_the_limit_waits_in_line_and_is_in_its_conversation(
+    make_edge: MakeEdge, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(script.cut(["a"], how="hang"))
+    edge = make_edge(upstream_url=upstream.url, answers_client=1)
+    with edge.listen("clientId=a&closeOnDone=false") as stream:
+        first = edge.ask("a", message="1?")
+        stream.until("delta")
+        second = edge.ask("a", message="2?")
+        queued = stream.until("queued")
+        assert (queued["generationId"], queued["position"]) == (second["generationId"], 1)
+        view = edge.view(second["generationId"])
+        assert (view["state"], view["position"], view["seq"]) == ("queued", 1, 0)
+        found = edge.get(f"/conversations/{second['conversationId']}?clientId=a").get_json()
+        assert [m["content"] for m in found["messages"]] == ["2?"]
+        assert found["generations"] == [second["generationId"]]
+        edge.post(f"/chat/{first['generationId']}/stop", {})
+        assert stream.until("started")["generationId"] == second["generationId"]
+        assert stream.until("done")["reason"] == "stop"
+    assert "position" not in edge.view(second["generationId"])
+
+
+def test_a_question_that_waits_for_its_conversation_is_asked_with_the_answer_before_it(
+    chat: Edge, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(script.deltas(["half"], before_head=0.2))
+    first = chat.ask("a", message="1?")
+    second = chat.ask("a", message="2?", conversationId=first["conversationId"], onBusy="queue")
+    assert [m["content"] for m in stored(chat, "a", first["conversationId"])] == ["1?"]
+    chat.ended(second["generationId"])
+    assert [m["content"] for m in told(upstream)[-1]] == ["1?", "half", "2?"]
+    conversation = stored(chat, "a", first["conversationId"])
+    assert [m["content"] for m in conversation] == ["1?", "half", "2?", "Hello world"]
+
+
+def test_no_done_is_said_while_a_question_waits(make_edge: MakeEdge, upstream: ScriptedUpstream) -> None:
+    upstream.script(script.cut(["a"], how="hang"))
+    edge = make_edge(upstream_url=upstream.url, answers_client=1)
+    with edge.listen("clientId=a") as stream:
+        first = edge.ask("a")
+        edge.ask("a")
+        edge.post(f"/chat/{first['generationId']}/stop", {})
+        types = []
+        while (message := next_or_none(stream)) is not None:
+            types += [each.type for each in message]
+    assert [kind for kind in types if kind in ("done", "[DONE]")] == ["done", "done", "[DONE]"]
+
+
+@pytest.mark.parametrize(("said", "set_", "ended"), [("", "cancel", True), ("continue", "cancel", False)])
+def test_what_becomes_of_an_answer_that_nobody_reads_is_set_for_all_and_said_for_one(
+    make_edge: MakeEdge, upstream: ScriptedUpstream, said: str, set_: str, ended: bool
+) -> None:
+    upstream.script(default=script.silence())
+    edge = make_edge(upstream_url=upstream.url, on_leave=set_)
+    asked = edge.ask("a", **({"onLeave": said} if said else {}))
+    question = edge.parts.relay.get(asked["generationId"]).question
+    assert (question.on_leave == "cancel") is ended
 
 
 def test_a_conversation_has_one_answer_at_a_time_and_a_refused_question_leaves_no_trace(
