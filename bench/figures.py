@@ -14,6 +14,7 @@ from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")  # of /proc, a second
 STEP = 10_000  # ns; the resolution of Delays
+FOREIGN = 0.1  # of a core: what others may take before a row is marked
 STEPS = 1_000_000  # of them, so 10 s; what took longer counts as that
 
 
@@ -65,6 +66,11 @@ def cells(*values: object) -> str:
     return f"| {' | '.join(map(str, values))} |"
 
 
+def foreign(share: float) -> str:
+    """What others took of the cores, marked where it is so much that they were measured as well."""
+    return f"{share:.0%}" + (" **busy**" if share > FOREIGN else "")
+
+
 class Cores:
     """Who has used the cores since it was made or last asked: each group of processes, and all others. Where
     others take much of them, delays say more about those than about what is measured."""
@@ -83,7 +89,8 @@ class Cores:
 
     def _now(self) -> tuple[float, dict[str, float]]:
         used = {name: sum(map(_used, pids)) for name, pids in self._groups.items()}
-        return time.monotonic(), {**used, "others": _all_used() - sum(used.values())}
+        now = time.monotonic()
+        return now, {**used, "others": all_used(Path("/proc/stat").read_text(), now) - sum(used.values())}
 
 
 def _used(pid: int) -> float:
@@ -96,7 +103,10 @@ def _used(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def _all_used() -> float:
-    """The same of all that runs. [proc(5)] the 4th and 5th are idle and iowait; guests are in user."""
-    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split()[1:9])
-    return (user + nice + system + irq + softirq) / TICKS
+def all_used(stat: str, now: float) -> float:
+    """The same of all that runs, and of whoever else the machine serves, out of /proc/stat at `now`: whatever
+    its cores were not idle. A difference of two is meant. [proc(5)] the 4th and 5th are idle and iowait: they
+    are kept by the clock, the others by looks at each tick, which miss what runs between two of them."""
+    all_cores, *each = (line for line in stat.split("\n") if line.startswith("cpu"))
+    idle, iowait = map(int, all_cores.split()[4:6])
+    return now * len(each) - (idle + iowait) / TICKS

@@ -23,9 +23,13 @@ from tests.rig.child import Child
 MARK = re.compile(rb"w(\d+)@(\d+) ")
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-EVENT = b'data: {"id":"paced","object":"chat.completion.chunk","created":0,"model":"paced","choices":%b}\n\n'
-DELTA = EVENT % b'[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]'
-STOP = EVENT % b'[{"index":0,"delta":{},"finish_reason":"stop"}]'
+# As long as those of the great providers, about 270 bytes with a mark: what surrounds a token is what costs.
+EVENT = (
+    b'data: {"id":"chatcmpl-C1aB2cD3eF4gH5iJ6kL7mN8oP9qR","object":"chat.completion.chunk",'
+    b'"created":1760000000,"model":"paced-2026-01-01","system_fingerprint":"fp_0123456789","choices":%b}\n\n'
+)
+DELTA = EVENT % b'[{"index":0,"delta":{"content":"%b"},"logprobs":null,"finish_reason":null}]'
+STOP = EVENT % b'[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]'
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 

@@ -45,6 +45,7 @@ class Check:
         self._deltas, self._faults, self._seen = deltas, faults, seen
         self.cursor = b""
         self.answer = b""  # the id of the one that is asked for and has not come to its [DONE]
+        self.began = 0  # ns; when its first delta was read, 0 before
         self.whole = 0  # answers without a fault
         self._number = -1  # of the last id
         self._next = 0  # the delta that is due
@@ -57,7 +58,8 @@ class Check:
         return self._ended and not self.answer
 
     def asked(self, generation: bytes) -> None:
-        self.answer, self._next, self._ended, self._spoiled = generation, 0, False, False
+        self.answer, self.began, self._next = generation, 0, 0
+        self._ended = self._spoiled = False
 
     def cut(self) -> None:
         """The connection was lost, and with it what is not a whole event."""
@@ -79,13 +81,18 @@ class Check:
         if not self.answer or self.answer not in block:
             self._fault("delta of another answer")
             return
+        self._marked(block, now)
+        if b'"seq":%d,' % self._next not in block:
+            self._fault("seq that does not fit")
+
+    def _marked(self, block: bytes, now: int) -> None:
+        """The deltas in a block, by their marks."""
         for number, sent in MARK.findall(block):
             if int(number) != self._next:
                 self._fault("gap" if int(number) > self._next else "duplicate")
             self._next = int(number) + 1
+            self.began = self.began or now
             self._seen(int(sent), now)
-        if b'"seq":%d,' % self._next not in block:
-            self._fault("seq that does not fit")
 
     def _other(self, body: bytes) -> None:
         if body == b"[DONE]":
@@ -165,6 +172,25 @@ class Readers:
     def waiting(self) -> int:
         """Clients whose answer has not come to its end."""
         return sum(bool(reader.check.answer) for reader in self.all)
+
+    @property
+    def begun(self) -> int:
+        """Clients who have read the first delta of their answer."""
+        return sum(bool(reader.check.began) for reader in self.all)
+
+    @property
+    def whole(self) -> int:
+        """Answers without a fault, of all clients together."""
+        return sum(reader.check.whole for reader in self.all)
+
+    def finish(self, within: float) -> None:
+        """Lets the answers that run come to their ends; a fault each where they take longer."""
+        self.talking.clear()
+        deadline = time.monotonic() + within
+        while self.waiting and time.monotonic() < deadline:
+            self.turn(1)
+        if self.waiting:
+            self.faults["answer without an end"] += self.waiting
 
     def open_all(self, within: float) -> None:
         """Opens a stream for each, some at a time. Raises SystemExit where the server takes too long."""

@@ -115,12 +115,7 @@ class Soak:
 
     def finish(self) -> None:
         """Lets the answers that run come to their ends."""
-        self.readers.talking.clear()
-        deadline = time.monotonic() + self._load.deltas / self._load.rate + PATIENCE
-        while self.readers.waiting and time.monotonic() < deadline:
-            self.readers.turn(1)
-        if self.readers.waiting:
-            self.readers.faults["answer without an end"] += self.readers.waiting
+        self.readers.finish(self._load.deltas / self._load.rate + PATIENCE)
 
     def _cut_one(self) -> None:
         self.readers.cut(random.choice(self.readers.all), reset=random.random() < 0.5)
@@ -232,9 +227,10 @@ def soak(load: Load, settings: dict[str, str]) -> bool:
 def tell(soak: Soak, after: dict[str, int]) -> None:
     """What the table doesn't say."""
     readers = soak.readers
-    whole = sum(reader.check.whole for reader in readers.all)
     faults = ", ".join(f"{count} × {what}" for what, count in readers.faults.items())
-    print(f"\n{whole:,} answers whole and once, {soak.delivered:,} deltas; faults: {faults or 'none'}.")
+    print(
+        f"\n{readers.whole:,} answers whole and once, {soak.delivered:,} deltas; faults: {faults or 'none'}."
+    )
     print(f"The server ended {readers.ended} streams; undelivered there: {after['undelivered']}.")
     print(f"When all had left: {', '.join(f'{name} {after[name]:,}' for name in LEFT)}.")
     print(machine())

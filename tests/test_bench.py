@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import time
@@ -12,11 +13,15 @@ from http.client import HTTPConnection
 
 import pytest
 
+from bench import paced as pace
 from bench.crowd import Arrivals
+from bench.direct import Direct, Marks
 from bench.fanout import Delta, meeting
-from bench.figures import Delays, rise
+from bench.figures import TICKS, Delays, all_used, foreign, rise
 from bench.paced import MARK, Paced, is_whole, mark
+from bench.pinned import names
 from bench.readers import Check, Readers
+from bench.relay import Load, Steady, parsed, phase, row
 from bench.soak import judgement
 from tests.conftest import Serve
 
@@ -85,6 +90,16 @@ def test_merged_deltas_count_as_each_of_them(client: Client) -> None:
     assert client.check.whole == 1
 
 
+def test_an_answer_has_begun_when_its_first_delta_is_read(client: Client) -> None:
+    first, *rest = whole()
+    assert client.check.began == 0
+    client.check.feed(first, 7000)
+    client.reads(*rest)
+    assert client.check.began == 7000
+    client.check.asked(ANSWER)
+    assert client.check.began == 0
+
+
 @pytest.mark.parametrize("missing", range(DELTAS))
 def test_a_missing_delta_is_a_fault(client: Client, missing: int) -> None:
     blocks = whole()
@@ -133,6 +148,97 @@ def test_what_may_not_come_is_a_fault(client: Client, wrong: bytes, fault: str) 
 def test_a_second_end_is_a_fault(client: Client) -> None:
     blocks = whole()
     assert client.reads(*blocks[:-1], end(9)) == {"end of another answer"}
+
+
+def straight(*numbers: int) -> bytes:
+    """What the paced upstream sends, without the coding around it."""
+    deltas = [pace.DELTA % mark(number, 1000 + number) for number in numbers]
+    return b"".join([*deltas, pace.STOP, b"data: [DONE]\n\n"])
+
+
+def marks() -> tuple[Marks, Counter[str], list[int]]:
+    faults: Counter[str] = Counter()
+    seen: list[int] = []
+    check = Marks(DELTAS, faults, lambda sent, now: seen.append(sent))
+    check.asked(b"direct")
+    return check, faults, seen
+
+
+def test_an_answer_read_directly_has_no_faults_wherever_its_bytes_are_cut() -> None:
+    data = straight(*range(DELTAS))
+    for at in range(len(data)):
+        check, faults, seen = marks()
+        check.feed(data[:at], 5000)
+        check.feed(data[at:], 6000)
+        assert (check.whole, check.answer, dict(faults)) == (1, b"", {})
+        assert seen == [1000 + number for number in range(DELTAS)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "fault"),
+    [
+        ((0, 1, 3, 4), "gap"),
+        ((0, 1, 1, 2, 3, 4), "duplicate"),
+        ((0, 1, 2, 3), "end too early"),
+        ((0, 2, 1, 3, 4), "duplicate"),
+    ],
+)
+def test_what_is_not_whole_is_a_fault_also_when_read_directly(numbers: tuple[int, ...], fault: str) -> None:
+    check, faults, _ = marks()
+    check.feed(straight(*numbers), 5000)
+    assert fault in faults
+    assert check.whole == 0
+
+
+@pytest.mark.parametrize("answers", [50, 200, 500])
+@pytest.mark.parametrize("span", [1.0, 0.025])
+def test_answers_begin_evenly_over_a_second_and_over_the_gap_between_two_tokens(
+    answers: int, span: float
+) -> None:
+    at = sorted(phase(number) % span for number in range(answers))
+    gaps = [after - before for before, after in itertools.pairwise(at)]
+    assert min(gaps) > 0
+    assert max(gaps) < 3 * span / answers
+
+
+def test_each_figure_of_a_row_is_the_median_of_the_runs_and_others_the_most() -> None:
+    runs = [
+        (Steady(0.1, 0.3, 0, 0, 0.0, 50), Steady(0.1 + i, 1.3 + i, 50 + i, 0.4, others, 50))
+        for i, others in enumerate((0.02, 0.01, 0.15))
+    ]
+    line, added, cpu = row(Load(50, 40, 10), runs)
+    assert line == (
+        "| 50 | 0.10 | 1.10 | **1.00** | 0.30 | 2.30 | **2.00** | **51.0** | 50.0 | 40% | 15% **busy** |"
+    )
+    assert (added, cpu) == (pytest.approx(2.0), 51)
+
+
+def test_a_row_says_how_many_answers_had_begun_where_not_all_had() -> None:
+    direct, through = Steady(0.1, 0.3, 0, 0, 0.0, 50), Steady(900.0, 2000.0, 60, 1.0, 0.0, 37)
+    assert row(Load(50, 40, 10), [(direct, through)])[0].startswith("| 50, begun: 37 | 0.10 | 900.00 |")
+
+
+def test_a_row_is_marked_from_a_tenth_of_a_core_on() -> None:
+    assert [foreign(share) for share in (0.0, 0.1, 0.11)] == ["0%", "10%", "11% **busy**"]
+
+
+def test_what_two_cores_were_not_idle_for_was_used() -> None:
+    def stat(idle: int, iowait: int) -> str:
+        return f"cpu  900 0 900 {idle} {iowait} 0 0 0 0 0\ncpu0 1 2\ncpu1 1 2\nintr 5\nctxt 7\n"
+
+    after, before = all_used(stat(7 * TICKS, 2 * TICKS), 20.0), all_used(stat(0, 0), 10.0)
+    assert after - before == pytest.approx(2 * 10 - 7 - 2)
+
+
+def test_nobody_of_one_run_is_known_from_another() -> None:
+    assert len({*names(50), *names(50)}) == 100
+
+
+def test_parsing_counts_only_where_every_chunk_was_read() -> None:
+    piece = b"".join(pace.DELTA % mark(number, 1) for number in range(4))
+    assert parsed([piece, piece], 8) >= 0
+    with pytest.raises(SystemExit, match="8 of 9"):
+        parsed([piece, piece], 9)
 
 
 def test_quantiles_are_those_of_a_sorted_list() -> None:
@@ -208,6 +314,32 @@ def test_the_paced_upstream_answers_as_openai_does(paced: Paced) -> None:
     marks = MARK.findall("".join(choice["delta"].get("content", "") for choice in choices).encode())
     assert [int(number) for number, _ in marks] == list(range(DELTAS))
     assert sorted(int(sent) for _, sent in marks)[0] > time.monotonic_ns() - 60e9
+
+
+def test_a_chunk_of_the_paced_upstream_is_as_long_as_those_in_the_field() -> None:
+    assert 260 <= len(pace.DELTA % mark(123, time.monotonic_ns())) <= 280
+
+
+def test_those_who_read_the_upstream_directly_have_every_answer_whole(paced: Paced) -> None:
+    seen: list[int] = []
+    with Direct(paced.url, 6, DELTAS, lambda sent, now: seen.append(now - sent)) as readers:
+        readers.open_all(within=1)
+        for reader in readers.all:
+            readers.ask(reader)
+        readers.finish(within=20)
+        assert readers.begun == readers.whole == readers.ended == 6
+    assert not readers.faults
+    assert len(seen) == 6 * DELTAS
+    assert min(seen) >= 0
+
+
+def test_an_answer_that_does_not_come_to_its_end_is_a_fault(paced: Paced) -> None:
+    with Direct(paced.url, 2, DELTAS + 1, lambda sent, now: None) as readers:
+        for reader in readers.all:
+            readers.ask(reader)
+        readers.finish(within=20)
+    assert readers.faults == {"end too early": 2}
+    assert readers.whole == 0
 
 
 def test_readers_who_lose_their_connections_read_every_answer_whole(paced: Paced, serve: Serve) -> None:

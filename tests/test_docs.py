@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from app.hub.connection import ENDINGS
+from app.relay.worker import UNKNOWN
+from app.settings import Settings
+from tests import quirks_table
 from tests.rig.script import counted
 from tests.rig.serving import Server
 from tests.rig.upstream import ScriptedUpstream
@@ -78,3 +82,49 @@ def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs/decisions"
     listed = (folder / "README.md").read_text()
     assert [page.name for page in sorted(folder.glob("0*.md")) if f"({page.name})" not in listed] == []
+
+
+def contract(event: str, field: str) -> set[str]:
+    """The values that the contract lists for one field of an event."""
+    lines = (ROOT / "docs/protocol.md").read_text().splitlines()
+    row = next(line for line in lines if line.startswith(f"| `{event}` |"))
+    return set(re.findall(r"`(\w+)`", row.partition(f"`{field}` (")[2].partition(")")[0]))
+
+
+def first_column(page: str, heading: str) -> list[str]:
+    """What stands in the first column of the table under a heading, between backticks."""
+    section = (ROOT / page).read_text().partition(f"{heading}\n")[2].partition("\n#")[0]
+    return re.findall(r"^\| `(\w+)` \|", section, re.M)
+
+
+def test_every_reason_and_code_of_an_answers_end_is_explained_once() -> None:
+    reasons = first_column("docs/upstreams.md", "### `done` and its reasons")
+    assert sorted(reasons) == sorted(contract("done", "reason") | {UNKNOWN})
+    codes = first_column("docs/upstreams.md", "### `error` and its codes")
+    assert sorted(codes) == sorted(contract("error", "code"))
+
+
+def test_the_settings_that_the_page_of_upstreams_names_have_the_values_it_says() -> None:
+    page = (ROOT / "docs/upstreams.md").read_text()
+    known = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+    named = set(re.findall(r"`([A-Z]+_[A-Z_]+|UPSTREAMS)`", page))
+    assert len(named) > 10
+    assert named <= known.keys()
+    units = {"s": 1, "min": 60, "MiB": 1 << 20}
+    said = re.findall(r"`([A-Z_]+)` \(([\d,]+) (s|min|MiB)\)", page)
+    assert said
+    wrong = [(name, number) for name, number, unit in said if int(number) * units[unit] != known[name]]
+    assert not wrong
+
+
+def test_the_table_of_quirks_is_what_the_streams_say_of_themselves() -> None:
+    assert quirks_table.quirks()
+    assert quirks_table.written() == quirks_table.table(), "run python -m tests.quirks_table"
+
+
+def test_every_quirk_of_the_table_has_a_test_that_reads_its_stream() -> None:
+    command = [sys.executable, "-m", "pytest", "--collect-only", quirks_table.TEST]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    reading = "".join(line for line in ran.stdout.splitlines() if "is_read" in line or "comes" in line)
+    assert [name for name in quirks_table.quirks() if f"[{name}]" not in reading] == []

@@ -19,7 +19,7 @@ MODULES = {
 PURE = {
     *(f"app.hub.{name}" for name in ("events", "mailbox", "reading", "connection", "client", "keys")),
     *(f"app.hub.{name}" for name in ("limits", "admission", "memory", "registry", "control")),
-    *(f"app.relay.{name}" for name in ("frames", "deltas", "clocks", "retry")),
+    *(f"app.relay.{name}" for name in ("frames", "payloads", "reported", "deltas", "clocks", "retry")),
     *(f"app.chat.{name}" for name in ("prompt", "fit")),
 }
 # Of the stdlib, what waits, talks or knows the time.

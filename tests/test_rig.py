@@ -5,24 +5,29 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import ssl
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection, IncompleteRead
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.rig import addresses, script
+from tests.relay.conftest import certificate
+from tests.rig import addresses, kernel, script
+from tests.rig.mute import Mute
 from tests.rig.reading import Reader, Stream, eventually
 from tests.rig.script import Json
 from tests.rig.serving import ROOT, Server, left
 from tests.rig.upstream import CHAT, ScriptedUpstream
 from tests.rig.wire import Dechunker, Wire
 
+__all__ = ["certificate"]
 QUESTION = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
 STREAM = "/sse/createConnect"
 
@@ -123,6 +128,81 @@ def _serves(upstream: ScriptedUpstream) -> bool:
             return response.status == 200
     except ConnectionRefusedError:
         return False
+
+
+def test_the_state_tells_how_far_the_script_was_played(upstream: ScriptedUpstream) -> None:
+    upstream.script(default={"steps": [{"delta": "a"}, {"send": "half", "hang": 60}, {"delta": "b"}]})
+    with ask(upstream):
+        eventually(lambda: [request["step"] for request in upstream.state()["requests"]] == [2])
+
+
+def test_a_head_can_break_off_or_never_end(upstream: ScriptedUpstream) -> None:
+    upstream.script(script.half_head(), script.half_head(endless=True))
+    for rest in (b"", b"aaa"):
+        with socket.create_connection(("127.0.0.1", upstream.port), timeout=5) as sock:
+            sock.sendall(f"POST {CHAT} HTTP/1.1\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+            head = b"HTTP/1.1 200 OK\r\nX-Half: " + rest
+            with sock.makefile("rb") as file:
+                assert file.read(len(head)) == head
+            if not rest:
+                sock.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    sock.recv(1)
+    eventually(lambda: upstream.state()["open"] == 0)
+
+
+def test_an_upstream_over_tls_does_all_that_a_plain_one_does(certificate: Path) -> None:
+    trust = ssl.create_default_context(cafile=certificate)
+    with ScriptedUpstream(certificate) as upstream:
+        assert upstream.url == f"https://127.0.0.1:{upstream.port}/v1"
+        upstream.script(script.deltas(["a"]), script.cut(["a"], how="hang"))
+        for whole in (True, False):
+            with closing(
+                HTTPSConnection("127.0.0.1", upstream.port, timeout=10, context=trust)
+            ) as connection:
+                connection.request("POST", CHAT, json.dumps(QUESTION))
+                response = connection.getresponse()
+                assert not whole or words(response.read()) == ["a"]
+                response.close()
+        state = eventually(lambda: (s := upstream.state())["open"] == 0 and s)
+        assert [request["ended"] for request in state["requests"]] == ["whole", "peer"]
+        with pytest.raises(ssl.SSLError), socket.create_connection(("127.0.0.1", upstream.port), 5) as sock:
+            ssl.create_default_context().wrap_socket(sock, server_hostname="127.0.0.1")
+
+
+def test_a_mute_listener_notes_when_each_peer_spoke_and_left() -> None:
+    with Mute() as mute, closing(socket.create_connection(("127.0.0.1", mute.port))) as first:
+        with socket.create_connection(("127.0.0.1", mute.port)) as second:
+            second.send(b"x")
+            eventually(lambda: [bool(peer.heard_at) for peer in mute.peers()] == [False, True])
+            assert not any(peer.closed_at for peer in mute.peers())
+            left = time.monotonic()
+        eventually(lambda: mute.peers()[1].closed_at)
+        assert mute.peers()[1].closed_at >= left
+        assert [peer.port for peer in mute.peers()] == [first.getsockname()[1], mute.peers()[1].port]
+        assert mute.peers()[0].closed_at is None
+
+
+def test_a_mute_listener_takes_no_more_than_it_was_told_and_sees_a_reset() -> None:
+    with Mute(receive=4096) as mute, socket.create_connection(("127.0.0.1", mute.port)) as sock:
+        sock.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            sock.sendall(bytes(1 << 22))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+        eventually(lambda: mute.peers()[0].closed_at)
+
+
+@pytest.mark.parametrize("way", [kernel.connecting, kernel.by_reading])
+def test_the_kernel_tells_who_is_still_connecting(way: Callable[[int], set[int]]) -> None:
+    with addresses.deaf() as url, closing(socket.socket()) as sock:
+        port = urlsplit(url).port or 0
+        before = way(port)
+        sock.setblocking(False)
+        sock.connect_ex(("127.0.0.1", port))
+        assert way(port) - before == {sock.getsockname()[1]}
+        sock.close()
+        assert way(port) == before
 
 
 def test_there_are_addresses_that_refuse_and_that_never_answer() -> None:

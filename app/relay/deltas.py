@@ -1,43 +1,40 @@
-"""One payload of an upstream's stream to what it says: text, a reason to end, usage, an error.
+"""What an answer is made of: pieces of text, of thoughts and of tool calls, and how they add up to a message.
 
-Pure. Speaks OpenAI's `chat.completion.chunk` and what its many imitators make of it; every oddity met in the
-field has a row in tests/relay/test_deltas.py.
+Pure. payloads.py makes Delta, Usage and Finished of what an upstream sends; the hub folds deltas with Message
+and merge, the store keeps what Message came to.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from app.errors import UpstreamError
-
-# The same thing under three names.
-_REASONING = ("reasoning_content", "reasoning", "reasoning_text")
 # The parts of a Message that are text.
 _TEXTS = ("content", "reasoning", "refusal")
-# What the `code` or `type` of an error inside a stream has in it.
-_RATE = re.compile(r"rate_?limit|too_many|quota|\b429\b")
-_AUTH = re.compile(r"auth|api_key|permission|\b40[13]\b")
+# The parts of a tool call that Calls sees to.
+_OWN = ("index", "id", "function")
+# An index beyond is none.
+MAX_CALLS = 4096
 
 
-@dataclass(frozen=True)
+# Not frozen: that takes longer to make than all the rest of a delta's way to here.
+@dataclass(slots=True)
 class Delta:
     """A piece of the answer: those of `content`, `reasoning`, `tool_calls`, `refusal` that are there."""
 
     data: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Usage:
     """Tokens as the upstream counts them: at least `prompt_tokens`, `completion_tokens`, `total_tokens`."""
 
     data: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Finished:
     """The upstream says that the answer is whole; `reason` in its own word, "" for a bare `[DONE]`."""
 
@@ -47,75 +44,99 @@ class Finished:
 Said = Delta | Usage | Finished
 
 
-def parse(payload: str) -> list[Said]:
-    """What one event's data says, in order; empty for what says nothing (role only, keep-alives).
+@dataclass(slots=True)
+class _Call:
+    """What was told of a call so far; `argued`: some of its arguments."""
 
-    Raises UpstreamError: `malformed` where it is no JSON object, else the error the upstream reports.
+    index: int
+    id: str = ""
+    name: str = ""
+    argued: bool = False
+    told: dict[str, Any] | None = None  # besides; None before its first piece
+
+
+class Calls:
+    """Tells the pieces of one answer's tool calls apart. What leaves has an own `index` each and texts for
+    `name` and `arguments`; a Message adds them up.
+
+    Upstreams leave the index out, say 0 for all of them, repeat the id with each piece or make up another.
     """
-    if payload == "[DONE]":
-        return [Finished("")]
-    if not payload.strip() or payload.startswith(":"):  # a keep-alive; a comment that a proxy made data of
-        return []
-    chunk = _object(payload)
-    if chunk.get("error"):
-        raise _reported(chunk["error"])
-    said: list[Said] = []
-    choice = _choice_0(chunk)
-    data = _delta(choice.get("message") if choice.get("delta") is None else choice["delta"])
-    if data:
-        said.append(Delta(data))
-    if choice.get("finish_reason"):  # "" on every chunk means: not yet
-        said.append(Finished(str(choice["finish_reason"])))
-    if isinstance(chunk.get("usage"), dict):
-        said.append(Usage(chunk["usage"]))
-    return said
+
+    def __init__(self) -> None:
+        self._calls: dict[int, _Call] = {}  # by own index
+        self._last: dict[int | None, _Call] = {}  # by the upstream's index; None: of all
+        self._by_id: dict[tuple[int | None, str], _Call] = {}
+
+    def pieces(self, delta: dict[str, Any]) -> list[dict[str, Any]]:
+        """The pieces in one delta, `function_call` (what it was called before) included."""
+        calls, legacy = delta.get("tool_calls"), delta.get("function_call")
+        said = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+        if isinstance(legacy, dict) and legacy and not said:
+            said = [{"index": 0, "type": "function", "function": legacy}]
+        return [piece for piece in map(self._piece, said) if piece]
+
+    def _piece(self, said: dict[str, Any]) -> dict[str, Any] | None:
+        """One piece as it goes on, without what was said before; None where that leaves nothing."""
+        index, id, texts = _index_of(said), _id_of(said), _texts_of(said)
+        call = self._call_of(index, id, texts)
+        new, told = call.told is None, call.told or {}
+        rest = {
+            k: v for k, v in said.items() if k not in ("index", "id", "function") and v and told.get(k) != v
+        }
+        call.told = {**told, **rest}
+        if id and not call.id:
+            call.id = rest["id"] = id
+            self._by_id[index, id] = self._by_id[None, id] = call
+        if texts.get("name") in ("", call.name):  # repeated, not another half of it
+            del texts["name"]
+        call.name += texts.get("name", "")
+        call.argued = call.argued or bool(texts.get("arguments"))
+        if not (new or rest or any(texts.values())):
+            return None
+        return {"index": call.index, **rest, **({"function": texts} if texts else {})}
+
+    def _call_of(self, index: int | None, id: str, texts: dict[str, str]) -> _Call:
+        """The call that a piece is of, a new one where it begins one."""
+        call = self._by_id.get((index, id)) or self._last.get(index)
+        if call is None or _begins(call, index, id, texts):
+            taken = index is None or index in self._calls
+            call = _Call(max(self._calls, default=-1) + 1 if taken else index or 0)
+            self._calls[call.index] = call
+        self._last[index] = self._last[None] = call
+        self._last.setdefault(call.index, call)
+        return call
 
 
-def _object(payload: str) -> dict[str, Any]:
-    try:
-        chunk = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        raise UpstreamError("malformed", f"The upstream sent what is not JSON: {payload[:200]!r}") from None
-    if not isinstance(chunk, dict):
-        raise UpstreamError("malformed", f"The upstream sent no JSON object: {payload[:200]!r}")
-    return chunk
+def _begins(call: _Call, index: int | None, id: str, texts: dict[str, str]) -> bool:
+    """Whether a piece begins a call of its own, after one of the same index.
+
+    It does by an id of its own: but some upstreams make one up for each piece, of which only the first has a
+    name. Without ids it does by a name: another one after arguments, or any where there is no index.
+    """
+    name, arguments = texts.get("name"), texts.get("arguments")
+    if id and call.id:
+        return id != call.id and bool(name or not arguments)
+    return bool(name and call.name) and (index is None or (call.argued and name != call.name))
 
 
-def _choice_0(chunk: dict[str, Any]) -> dict[str, Any]:
-    """Choice 0 only: nobody renders several. Usage and content-filter chunks have none."""
-    choices = chunk.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict) and choice.get("index") in (0, None):
-            return choice
-    return {}
+def _texts_of(call: dict[str, Any]) -> dict[str, str]:
+    """`name` and `arguments`, which come as an object from some, as text."""
+    function = call.get("function")
+    said = {name: function.get(name) for name in ("name", "arguments")} if isinstance(function, dict) else {}
+    return {
+        name: value if isinstance(value, str) else orjson.dumps(value).decode()
+        for name, value in said.items()
+        if value is not None
+    }
 
 
-def _delta(delta: Any) -> dict[str, Any]:
-    if not isinstance(delta, dict):
-        return {}
-    data: dict[str, Any] = {}
-    for name in ("content", "refusal"):
-        if isinstance(delta.get(name), str) and delta[name]:
-            data[name] = delta[name]
-    thought = next((delta[n] for n in _REASONING if isinstance(delta.get(n), str) and delta[n]), "")
-    if thought:
-        data["reasoning"] = thought
-    calls = delta.get("tool_calls")
-    if isinstance(calls, list) and any(isinstance(call, dict) for call in calls):
-        data["tool_calls"] = [call for call in calls if isinstance(call, dict)]
-    return data
+def _index_of(call: dict[str, Any]) -> int | None:
+    index = call.get("index")
+    return index if type(index) is int and 0 <= index < MAX_CALLS else None
 
 
-def _reported(error: Any) -> UpstreamError:
-    """An error inside a stream that began with 200."""
-    details = error if isinstance(error, dict) else {"message": error}
-    message = f"The upstream reports: {details.get('message') or 'an error'}"[:300]
-    kind = f"{details.get('code', '')} {details.get('type', '')}".lower()
-    if _RATE.search(kind):
-        return UpstreamError("rate_limited", message)
-    if _AUTH.search(kind):
-        return UpstreamError("auth", message, retryable=False)
-    return UpstreamError("upstream_status", message)
+def _id_of(call: dict[str, Any]) -> str:
+    return call["id"] if isinstance(call.get("id"), str) else ""
 
 
 def merge(deltas: list[dict[str, Any]]) -> dict[str, Any]:

@@ -17,10 +17,12 @@ _DONE = (b"data: [DONE]", b"data:[DONE]")
 
 class Frames:
     """Cuts a stream into events. `feed` bytes as they come; each bytes object returned is one whole event
-    or several, ended by a blank line, in valid UTF-8. `truncated` after `end`: the stream broke off."""
+    or several, ended by a blank line, in valid UTF-8. `truncated` after `end`: the stream broke off.
+    `before`, after an error: the whole events that came before the one at fault."""
 
     def __init__(self, max_event: int) -> None:
         self.truncated = False
+        self.before = b""
         self._max = max_event
         self._rest = bytearray()
         self._scanned = 0
@@ -30,6 +32,8 @@ class Frames:
 
     def feed(self, data: bytes) -> bytes:
         """The events that `data` completes, possibly none. Raises UpstreamError `too_large`."""
+        if self._is_whole(data):
+            return _valid(data)
         data = self._one_line_end(data)
         self._rest += data
         self._lines += data.count(b"\n")
@@ -57,16 +61,37 @@ class Frames:
         self.truncated = bool(lines)
         return b""
 
+    def _is_whole(self, data: bytes) -> bool:
+        """Whether `data` is nothing but whole events within the bounds: so it is from nearly all."""
+        return (
+            not self._rest
+            and not (self._first or self._after_cr)
+            and data.endswith(b"\n\n")
+            and len(data) <= self._max
+            and b"\r" not in data
+            and data.count(b"\n") <= MAX_LINES
+        )
+
     def _check(self, whole: bytes) -> None:
         """Raises where one event is beyond the bounds, the unfinished one or one of `whole`. A piece that is
         within them altogether has none that isn't, so this is but two comparisons for nearly all."""
         if len(self._rest) <= self._max and self._lines <= MAX_LINES:
             return
+        good = 0
         for event in (*whole.split(b"\n\n")[:-1], bytes(self._rest[len(whole) :])):
-            if len(event) - event.endswith(b"\n") > self._max:
-                raise _too_large(f"{self._max} bytes")
-            if event.count(b"\n") + (not event.endswith(b"\n")) > MAX_LINES:
-                raise _too_large(f"{MAX_LINES} lines")
+            bound = self._bound_beyond(event)
+            if bound:
+                self.before = _valid(whole[:good])
+                message = f"The upstream sent an event of more than {bound}"
+                raise UpstreamError("too_large", message, retryable=False)
+            good += len(event) + 2
+
+    def _bound_beyond(self, event: bytes) -> str:
+        if len(event) - event.endswith(b"\n") > self._max:
+            return f"{self._max} bytes"
+        if event.count(b"\n") + (not event.endswith(b"\n")) > MAX_LINES:
+            return f"{MAX_LINES} lines"
+        return ""
 
     def _one_line_end(self, data: bytes) -> bytes:
         """[spec] CR LF, CR and LF each end a line. A CR is taken for an end at once and an LF right after
@@ -88,12 +113,10 @@ class Frames:
         return True
 
 
-def _too_large(bound: str) -> UpstreamError:
-    return UpstreamError("too_large", f"The upstream sent an event of more than {bound}", retryable=False)
-
-
 def _valid(events: bytes) -> bytes:
     """[spec] UTF-8 decode: a bad byte becomes U+FFFD and costs no more than itself."""
+    if events.isascii():
+        return events
     try:
         events.decode()
     except UnicodeDecodeError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from http.cookiejar import DefaultCookiePolicy
@@ -18,6 +19,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+# For SO_LINGER: what is not sent yet is thrown away.
+_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Line:
@@ -52,6 +56,8 @@ class Line:
             if self._sock:
                 # Under the lock, or `release` could close it meanwhile and another file get its number.
                 with contextlib.suppress(OSError):  # not connected yet, or gone already: both are cut
+                    # Closing resets it, or the end would wait behind what the upstream hasn't read yet.
+                    self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
                     self._sock.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:

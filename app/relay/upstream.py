@@ -7,34 +7,23 @@ before it connects, and one family of errors: everything that goes wrong leaves 
 from __future__ import annotations
 
 import contextlib
-import http.client
 from collections.abc import Callable, Generator, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 import requests
-import sseclient
-import urllib3
-from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from app.errors import UpstreamError
-from app.relay.clocks import SENTENCES
-from app.relay.deltas import Said, parse
-from app.relay.frames import Frames
+from app.relay.body import pieces
+from app.relay.deltas import Said
+from app.relay.failures import BROKEN, DOCUMENT, broken, ended, kind, refused
 from app.relay.line import Line, calling, open_session
+from app.relay.parser import Parser
+from app.relay.payloads import document
 
-READ_SIZE = 65_536
-# Of an error's body this much is read: enough for its message, too little to hurt.
-ERROR_BYTES = 65_536
-# Characters of it that are repeated.
-MESSAGE = 300
 # Characters from which on a key is taken for a secret that no text holds by chance.
 SECRET = 12
-# requests, urllib3, http.client and the socket each raise their own; gevent raises OSError too.
-_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
-
 
 Stream = Generator[Said, None, None]
 
@@ -85,11 +74,13 @@ class Upstream:
         """
         try:
             with contextlib.closing(self._post(body, line)) as response:
-                self._check(response, line)
-                for event in sseclient.SSEClient(self._whole(response, line, on_bytes)).events():
-                    yield from parse(event.data)
-        except _BROKEN as error:
-            raise self._translated(error, line) from error
+                refusal = refused(response, self.name, self._scrubbed)
+                line.check()
+                if refusal:
+                    raise refusal
+                yield from self._said(response, line, on_bytes)
+        except BROKEN as error:
+            raise ended(line.why) if line.why else broken(error, self.name) from error
         finally:
             line.release()
 
@@ -102,7 +93,7 @@ class Upstream:
                 data=orjson.dumps(self._asked(body)),
                 headers=self._headers,
                 timeout=self._timeouts,
-                verify=self._ca or True,
+                verify=self._ca or None,
                 stream=True,
                 allow_redirects=False,  # a redirect would carry the key and the question elsewhere
             )
@@ -111,55 +102,33 @@ class Upstream:
         """The whole body: what this upstream wants besides, what is asked, and that it comes as a stream."""
         fixed = {"stream": True, "stream_options": {"include_usage": True}}
         left_out = [name for name, value in self._body.items() if value is None]
+        left_out += [] if body.get("model") else ["model"]  # where nobody names one the upstream has its own
         return {k: v for k, v in {**self._body, **body, **fixed}.items() if k not in left_out}
 
-    def _whole(
-        self, response: requests.Response, line: Line, on_bytes: Callable[[], None]
-    ) -> Iterator[bytes]:
-        """The response as whole events. `read1` hands on what is there: others wait for a full buffer."""
-        frames = Frames(self._max_event)
-        while data := response.raw.read1(READ_SIZE, decode_content=True):
+    def _said(self, response: requests.Response, line: Line, on_bytes: Callable[[], None]) -> Iterator[Said]:
+        if kind(response) == DOCUMENT:
+            yield from document(self._whole(response, line, on_bytes))
+            return
+        parser = Parser(self._max_event, self._scrubbed)
+        for data in pieces(response):
             line.check()  # what was received before the cut is still there to be read
             on_bytes()
-            whole = frames.feed(data)
-            if whole:
-                yield self._scrubbed(whole)
+            yield from parser.feed(data)
         line.check()  # where the end of the connection is the end of the body, a cut looks like one
-        last = frames.end()
-        if frames.truncated:
-            raise UpstreamError("cut", f"The upstream {self.name} broke off in the middle of an event")
-        if last:
-            yield last
+        yield from parser.end()
 
-    def _check(self, response: requests.Response, line: Line) -> None:
-        status = response.status_code
-        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if status == 200 and kind == "text/event-stream":
-            return
-        said = _error_text(self._scrubbed(_some_of(response)))[:MESSAGE]
+    def _whole(self, response: requests.Response, line: Line, on_bytes: Callable[[], None]) -> bytes:
+        """A document that came in the place of a stream."""
+        body = bytearray()
+        for data in pieces(response):
+            line.check()
+            on_bytes()
+            body += data
+            if len(body) > self._max_event:
+                message = f"The upstream {self.name} sent a document of more than {self._max_event} bytes"
+                raise UpstreamError("too_large", message, retryable=False)
         line.check()
-        if status == 200:
-            message = f"The upstream {self.name} sent {kind or 'no type'} instead of an event stream: {said}"
-            raise UpstreamError("not_a_stream", message, retryable=False)
-        message = f"The upstream {self.name} answered {status}: {said}"
-        if status in (401, 403):
-            raise UpstreamError("auth", message, retryable=False)
-        code = "rate_limited" if status == 429 else "upstream_status"
-        retryable = status in (408, 409, 425, 429) or status >= 500
-        raise UpstreamError(code, message, retryable=retryable, retry_after=_retry_after(response))
-
-    def _translated(self, error: Exception, line: Line) -> UpstreamError:
-        if line.why:
-            message = SENTENCES.get(line.why, "The answer was ended from here")
-            return UpstreamError(line.why, message, retryable=line.why != "timeout_total")
-        if isinstance(error, requests.ConnectTimeout):
-            return UpstreamError("timeout_connect", f"The upstream {self.name} did not answer the connection")
-        if isinstance(error, requests.exceptions.SSLError):
-            message = f"The upstream {self.name} has no certificate to trust: {_cause(error)}"
-            return UpstreamError("connect", message, retryable=False)
-        if isinstance(error, requests.ConnectionError) and _never_connected(error):
-            return UpstreamError("connect", f"The upstream {self.name} could not be reached: {_cause(error)}")
-        return UpstreamError("cut", f"The upstream {self.name} broke off: {type(error).__name__}")
+        return self._scrubbed(bytes(body))
 
     def _scrubbed(self, data: bytes) -> bytes:
         """Without the key, which some repeat in their errors: it must not get into a page or a log. One as
@@ -178,57 +147,3 @@ def _headers(own: Mapping[str, str], key: str) -> dict[str, str]:
     if key and not any("{key}" in value for value in own.values()):
         headers["Authorization"] = f"Bearer {key}"
     return {**headers, **{name: value.replace("{key}", key) for name, value in own.items()}}
-
-
-def _some_of(response: requests.Response) -> bytes:
-    try:
-        return bytes(response.raw.read(ERROR_BYTES, decode_content=True))
-    except _BROKEN:  # a refusal whose words broke off is still a refusal
-        return b""
-
-
-def _error_text(body: bytes) -> str:
-    """The message in an error's body, JSON or not, in one line."""
-    try:
-        parsed = orjson.loads(body)
-        error = parsed.get("error", parsed)
-        said = error.get("message", error) if isinstance(error, dict) else error
-        text = said if isinstance(said, str) else orjson.dumps(said).decode()
-    except (orjson.JSONDecodeError, AttributeError):
-        text = body.decode("utf-8", "replace")
-    return " ".join(text.split()) or "(no text)"
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Seconds from `retry-after-ms` or `Retry-After`, which is a number or a date; None for neither."""
-    for name, unit in (("retry-after-ms", 0.001), ("Retry-After", 1.0)):
-        said = response.headers.get(name, "")
-        try:
-            seconds = float(said) * unit
-        except ValueError:
-            seconds = _until(said, response.headers.get("Date", ""))
-        if 0 <= seconds < float("inf"):
-            return seconds
-    return None
-
-
-def _until(date: str, now: str) -> float:
-    """Seconds from `now` to `date`, both by the upstream's clock; NaN where one is no HTTP date."""
-    try:
-        return (parsedate_to_datetime(date) - parsedate_to_datetime(now)).total_seconds()
-    except (ValueError, TypeError):
-        return float("nan")
-
-
-def _never_connected(error: requests.ConnectionError) -> bool:
-    return isinstance(_reason(error), NewConnectionError | NameResolutionError)
-
-
-def _cause(error: requests.ConnectionError) -> str:
-    return str(_reason(error)).rpartition(": ")[2]
-
-
-def _reason(error: requests.ConnectionError) -> object:
-    """urllib3's own error inside of requests'."""
-    inner = error.args[0] if error.args else error
-    return getattr(inner, "reason", inner)

@@ -1,4 +1,4 @@
-"""deltas: a row for every oddity that upstreams were seen to send, and messages that add up."""
+"""deltas: the pieces of tool calls told apart, messages that add up, deltas that merge."""
 
 from __future__ import annotations
 
@@ -9,184 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import UpstreamError
-from app.relay.deltas import Delta, Finished, Message, Usage, merge, parse
+from app.relay.deltas import Calls, Message, merge
 
-USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
-CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
-
-
-def choice(delta: Any = None, **fields: Any) -> dict[str, Any]:
-    """A chunk with one choice."""
-    return {"id": "x", "choices": [{"index": 0, "delta": {} if delta is None else delta, **fields}]}
-
-
-SAYS = {
-    "text": (choice({"content": "a"}, finish_reason=None), [Delta({"content": "a"})]),
-    "white space is text": (choice({"content": "\n"}), [Delta({"content": "\n"})]),
-    "role only": (choice({"role": "assistant"}), []),
-    "role and null content": (choice({"role": "assistant", "content": None}), []),
-    "empty content": (choice({"content": ""}), []),
-    "content that is no text": (choice({"content": {"a": 1}}), []),
-    "empty choices, as Azure begins": ({"choices": [], "prompt_filter_results": [{"index": 0}]}, []),
-    "no choices": ({"id": "x", "object": "chat.completion.chunk"}, []),
-    "null choices": ({"choices": None}, []),
-    "choices that are no list": ({"choices": {"index": 0}}, []),
-    "a choice that is no object": ({"choices": [None, 1, "a"]}, []),
-    "no delta, as Azure ends": ({"choices": [{"index": 0, "finish_reason": "stop"}]}, [Finished("stop")]),
-    "null delta": ({"choices": [{"index": 0, "delta": None}]}, []),
-    "a delta that is no object": ({"choices": [{"index": 0, "delta": "a"}]}, []),
-    "no index": ({"choices": [{"delta": {"content": "a"}}]}, [Delta({"content": "a"})]),
-    "null index": ({"choices": [{"index": None, "delta": {"content": "a"}}]}, [Delta({"content": "a"})]),
-    "usage only": ({"choices": [], "usage": USAGE}, [Usage(USAGE)]),
-    "usage without choices": ({"usage": USAGE}, [Usage(USAGE)]),
-    "usage with text": (choice({"content": "a"}) | {"usage": USAGE}, [Delta({"content": "a"}), Usage(USAGE)]),
-    "null usage": (choice({"content": "a"}) | {"usage": None}, [Delta({"content": "a"})]),
-    "all in one chunk": (
-        choice({"content": "a"}, finish_reason="stop") | {"usage": USAGE},
-        [Delta({"content": "a"}), Finished("stop"), Usage(USAGE)],
-    ),
-    "an empty finish_reason means not yet": (
-        choice({"content": "a"}, finish_reason=""),
-        [Delta({"content": "a"})],
-    ),
-    "finished": (choice(finish_reason="length"), [Finished("length")]),
-    "finished in the upstream's own word": (choice(finish_reason="abort"), [Finished("abort")]),
-    "finished with the last text": (
-        choice({"content": "a"}, finish_reason="stop"),
-        [Delta({"content": "a"}), Finished("stop")],
-    ),
-    "choice 1 of several": ({"choices": [{"index": 1, "delta": {"content": "b"}}]}, []),
-    "choice 0 of several, not first": (
-        {"choices": [{"index": 1, "delta": {"content": "b"}}, {"index": 0, "delta": {"content": "a"}}]},
-        [Delta({"content": "a"})],
-    ),
-    "the end of choice 1 is not the end": ({"choices": [{"index": 1, "finish_reason": "stop"}]}, []),
-    "reasoning_content": (choice({"reasoning_content": "t"}), [Delta({"reasoning": "t"})]),
-    "reasoning": (choice({"reasoning": "t"}), [Delta({"reasoning": "t"})]),
-    "reasoning_text": (choice({"reasoning_text": "t"}), [Delta({"reasoning": "t"})]),
-    "the same thought under two names": (
-        choice({"reasoning": "t", "reasoning_content": "t"}),
-        [Delta({"reasoning": "t"})],
-    ),
-    "a thought and text": (
-        choice({"reasoning_content": "t", "content": "a"}),
-        [Delta({"content": "a", "reasoning": "t"})],
-    ),
-    "an empty thought beside text": (
-        choice({"reasoning_content": "", "content": "a"}),
-        [Delta({"content": "a"})],
-    ),
-    "reasoning that is no text": (choice({"reasoning": {"effort": "high"}}), []),
-    "a refusal": (choice({"refusal": "no"}), [Delta({"refusal": "no"})]),
-    "a tool call": (choice({"tool_calls": [CALL]}), [Delta({"tool_calls": [CALL]})]),
-    "null tool calls": (choice({"content": "a", "tool_calls": None}), [Delta({"content": "a"})]),
-    "tool calls that are no objects": (choice({"tool_calls": [None, "f"]}), []),
-    "tool calls that are no list": (choice({"content": "a", "tool_calls": 5}), [Delta({"content": "a"})]),
-    "message instead of delta": (
-        {"choices": [{"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}]},
-        [Delta({"content": "a"}), Finished("stop")],
-    ),
-    "the whole message again beside its last delta": (
-        choice({}, message={"content": "all of it"}, finish_reason="stop"),
-        [Finished("stop")],
-    ),
-    "null error": (choice({"content": "a"}) | {"error": None}, [Delta({"content": "a"})]),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("payload", "said"), SAYS.values(), ids=SAYS)
-def test_a_payload_says(payload: dict[str, Any], said: list[Any]) -> None:
-    assert parse(json.dumps(payload)) == said
-
-
-TEXTS = {
-    "[DONE]": ("[DONE]", [Finished("")]),
-    "a comment that a proxy wrapped": (": OPENROUTER PROCESSING", []),
-    "an empty keep-alive": ("", []),
-    "JSON over several lines": ('{\n"choices": [\n{"delta": {"content": "a"}}]}', [Delta({"content": "a"})]),
-}
-
-
-@pytest.mark.parametrize(("payload", "said"), TEXTS.values(), ids=TEXTS)
-def test_what_is_not_one_line_of_json_says(payload: str, said: list[Any]) -> None:
-    assert parse(payload) == said
-
-
-@pytest.mark.parametrize(
-    "payload",
-    ['{"choices":[{"del', "<!doctype html>", "hello", "[]", "null", "5", '"text"', "[" * 100_000, "{}{}"],
-)
-def test_what_is_no_json_object_is_malformed_and_quoted_in_short(payload: str) -> None:
-    with pytest.raises(UpstreamError) as error:
-        parse(payload)
-    assert (error.value.code, error.value.retryable) == ("malformed", True)
-    assert payload[:20] in error.value.message
-    assert len(error.value.message) < 300
-
-
-ERRORS = {
-    "OpenAI's": (
-        {"message": "Overloaded", "type": "server_error", "code": None},
-        "upstream_status",
-        "Overloaded",
-    ),
-    "a text": ("it broke", "upstream_status", "it broke"),
-    "no message": ({"type": "server_error"}, "upstream_status", "an error"),
-    "null message": ({"message": None, "code": 500}, "upstream_status", "an error"),
-    "a list": (["a", "b"], "upstream_status", "['a', 'b']"),
-    "true": (True, "upstream_status", "True"),
-    "rate limit by type": ({"message": "slow", "type": "rate_limit_error"}, "rate_limited", "slow"),
-    "rate limit by code": ({"message": "slow", "code": "rate_limit_exceeded"}, "rate_limited", "slow"),
-    "429": ({"message": "slow", "code": 429}, "rate_limited", "slow"),
-    "invalid key by code": ({"message": "bad", "code": "invalid_api_key"}, "auth", "bad"),
-    "401": ({"message": "bad", "code": 401}, "auth", "bad"),
-    "authentication": ({"message": "bad", "type": "authentication_error"}, "auth", "bad"),
-    "moderated is no rate": ({"message": "no", "code": "content_moderated"}, "upstream_status", "no"),
-    "generate is no rate": ({"message": "no", "type": "generate_error"}, "upstream_status", "no"),
-}
-
-
-@pytest.mark.parametrize(("error", "code", "message"), ERRORS.values(), ids=ERRORS)
-def test_an_error_inside_of_a_stream_is_told_by_its_kind(error: Any, code: str, message: str) -> None:
-    with pytest.raises(UpstreamError) as raised:
-        parse(json.dumps({"error": error}))
-    assert raised.value.code == code
-    assert message in raised.value.message
-    assert raised.value.retryable is (code != "auth")
-
-
-def test_an_error_comes_before_what_stands_beside_it() -> None:
-    with pytest.raises(UpstreamError, match="broke"):
-        parse(json.dumps(choice({"content": "a"}) | {"error": {"message": "it broke"}}))
-
-
-def test_the_message_of_an_error_is_cut_short() -> None:
-    with pytest.raises(UpstreamError) as raised:
-        parse(json.dumps({"error": {"message": "x" * 100_000}}))
-    assert len(raised.value.message) <= 500
-
-
-NAMES = st.sampled_from(["choices", "delta", "index", "function", "name", "arguments", "error", "code"])
-scalars = st.sampled_from([None, True, False, 0, 1, -1, 2, 0.5, "", "a", "é"])
-anything = scalars | st.lists(scalars, max_size=2) | st.dictionaries(NAMES, scalars, max_size=3)
-calls = st.lists(st.fixed_dictionaries({"index": anything, "id": scalars, "function": anything}), max_size=3)
-delta = {"content": anything, "reasoning": anything, "tool_calls": calls | anything}
-choices = st.fixed_dictionaries({"delta": st.fixed_dictionaries(delta), "finish_reason": anything})
-chunks = st.fixed_dictionaries({"choices": st.lists(choices, max_size=2)}, optional={"usage": anything})
-
-
-@settings(max_examples=400, deadline=None, database=None)
-@given(chunks | st.dictionaries(NAMES, anything))
-def test_whatever_an_upstream_sends_is_said_or_is_its_error(payload: dict[str, Any]) -> None:
-    message = Message()
-    try:
-        for said in parse(json.dumps(payload)):
-            if isinstance(said, Delta):
-                message.add(said.data)
-    except UpstreamError:
-        return
-    json.dumps(message.data())
+scalars = st.sampled_from([None, True, 0, 1, -1, 0.5, "", "a", "é"])
+anything = scalars | st.lists(scalars, max_size=2) | st.dictionaries(st.just("name"), scalars)
 
 
 def folded(*deltas: dict[str, Any]) -> dict[str, Any]:
@@ -252,6 +78,202 @@ def test_folding_changes_no_delta_it_was_given() -> None:
     first, second = called("f", "{", id="1"), called(arguments="}")
     folded(first, second)
     assert (first, second) == (called("f", "{", id="1"), called(arguments="}"))
+
+
+def told_apart(*deltas: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls that a message has in the end, of deltas as an upstream sends them."""
+    calls, message = Calls(), Message()
+    for delta in deltas:
+        message.add({"tool_calls": calls.pieces(delta)})
+    return message.data().get("tool_calls", [])
+
+
+def piece(name: str | None = None, arguments: Any = None, **fields: Any) -> dict[str, Any]:
+    """A delta with a piece of a call as an upstream sends it: without an index unless given."""
+    function = {k: v for k, v in (("name", name), ("arguments", arguments)) if v is not None}
+    return {"tool_calls": [{**fields, "function": function}]}
+
+
+F, G = whole_call("f", "{}", id="1"), whole_call("g", "{}", index=1, id="2")
+APART = {
+    "an index each": (
+        [piece("f", "{}", index=0, id="1"), piece("g", "{}", index=1, id="2")],
+        [F, G],
+    ),
+    "an index each, the pieces mixed": (
+        [
+            *(piece("f", "", index=0, id="1"), piece("g", "", index=1, id="2")),
+            *(piece(None, "{", index=0), piece(None, "{", index=1)),
+            *(piece(None, "}", index=0), piece(None, "}", index=1)),
+        ],
+        [F, G],
+    ),
+    "all of index 0": ([piece("f", "{}", index=0, id="1"), piece("g", "{}", index=0, id="2")], [F, G]),
+    "all of index 0, arguments in pieces": (
+        [
+            *(piece("f", "", index=0, id="1"), piece(None, "{", index=0), piece(None, "}", index=0)),
+            *(piece("g", "", index=0, id="2"), piece(None, "{", index=0), piece(None, "}", index=0, id="")),
+        ],
+        [F, G],
+    ),
+    "all of index 0, the pieces mixed and told apart by their ids": (
+        [
+            *(piece("f", "{", index=0, id="1"), piece("g", "{", index=0, id="2")),
+            *(piece(None, "}", index=0, id="1"), piece(None, "}", index=0, id="2")),
+        ],
+        [F, G],
+    ),
+    "all of index 0, names late": (
+        [
+            *(piece(None, "", index=0, id="1"), piece("f", "{}", index=0)),
+            *(piece(None, "", index=0, id="2"), piece("g", "{}", index=0)),
+        ],
+        [F, G],
+    ),
+    "no index, an id each": ([piece("f", "{}", id="1"), piece("g", "{}", id="2")], [F, G]),
+    "no index, pieces by their ids": (
+        [
+            piece("f", "{", id="1"),
+            piece(None, "}", id="1"),
+            piece("g", "", id="2"),
+            piece(None, "{}", id="2"),
+        ],
+        [F, G],
+    ),
+    "no index after the first piece": (
+        [piece("f", "", index=0, id="1"), piece(None, "{"), piece(None, "}")],
+        [F],
+    ),
+    "an index from the second piece on": ([piece("f", "{", id="1"), piece(None, "}", index=0)], [F]),
+    "all of index 0 and no id: another name after arguments begins a call": (
+        [piece("f", "{", index=0), piece(None, "}", index=0), piece("g", "{}", index=0)],
+        [whole_call("f", "{}"), whole_call("g", "{}", index=1)],
+    ),
+    "neither index nor id: a name begins a call": (
+        [piece("f", "{"), piece(None, "}"), piece("g", "{}")],
+        [whole_call("f", "{}"), whole_call("g", "{}", index=1)],
+    ),
+    "neither index nor id, two in one delta": (
+        [{"tool_calls": [{"function": {"name": n, "arguments": "{}"}} for n in ("f", "f")]}],
+        [whole_call("f", "{}"), whole_call("f", "{}", index=1)],
+    ),
+    "the same id for all, an index each": (
+        [piece("f", "{}", index=0, id="1"), piece("g", "{}", index=1, id="1")],
+        [F, whole_call("g", "{}", index=1, id="1")],
+    ),
+    "the id with each piece": (
+        [piece("f", "", index=0, id="1"), piece(None, "{", index=0, id="1"), piece("", "}", index=0, id="1")],
+        [F],
+    ),
+    "the name with each piece": (
+        [piece("f", "", index=0, id="1"), piece("f", "{", index=0, id="1"), piece("f", "}", index=0)],
+        [F],
+    ),
+    "an id made up for each piece": (
+        [
+            piece("f", "", index=0, id="1"),
+            piece(None, "{", index=0, id="x"),
+            piece(None, "}", index=0, id="y"),
+        ],
+        [F],
+    ),
+    "a late id": ([piece("f", "{", index=0), piece(None, "}", index=0, id="1")], [F]),
+    "a name in pieces": (
+        [piece("get_", index=0, id="1"), piece("time", "{}", index=0)],
+        [F | whole_call("get_time", "{}")],
+    ),
+    "arguments as an object": ([piece("f", {"a": [1, "é"]}, index=0)], [whole_call("f", '{"a":[1,"é"]}')]),
+    "a name that is none": ([piece(5, "{}", index=0)], [whole_call("5", "{}")]),
+    "an index that is none": (
+        [piece("f", "{}", index="0", id="1"), piece("g", "{}", index=-1, id="2")],
+        [F, G],
+    ),
+    "an index beyond all": ([piece("f", "{}", index=2**63, id="1")], [F]),
+    "an index with a gap": ([piece("g", "{}", index=3, id="2")], [G | {"index": 3}]),
+    "no function": (
+        [{"tool_calls": [{"index": 0, "id": "1", "function": None}]}],
+        [whole_call("", "", id="1")],
+    ),
+    "what it was called before": (
+        [
+            {"function_call": {"name": "f"}},
+            {"function_call": {"arguments": "{"}},
+            {"function_call": {"arguments": "}"}},
+        ],
+        [whole_call("f", "{}", type="function")],
+    ),
+    "what it was called before, said besides": (
+        [piece("f", "{}", index=0, id="1") | {"function_call": {"name": "f", "arguments": "{}"}}],
+        [F],
+    ),
+    "what else is said of a call": (
+        [piece("f", "{}", index=0, id="1", type="function", extra={"a": 1}, empty=None)],
+        [{**F, "type": "function", "extra": {"a": 1}}],
+    ),
+}
+
+
+@pytest.mark.parametrize(("deltas", "calls"), APART.values(), ids=APART)
+def test_the_pieces_of_calls_are_told_apart(
+    deltas: list[dict[str, Any]], calls: list[dict[str, Any]]
+) -> None:
+    assert told_apart(*deltas) == calls
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {},
+        {"tool_calls": []},
+        {"tool_calls": [None, "f"]},
+        {"tool_calls": {"index": 0}},
+        {"function_call": {}},
+    ],
+)
+def test_what_is_no_call_is_none(delta: dict[str, Any]) -> None:
+    assert Calls().pieces(delta) == []
+
+
+def test_a_piece_that_says_nothing_more_is_left_out() -> None:
+    calls = Calls()
+    first = piece("f", "", index=0, id="1", type="function")
+    assert calls.pieces(first) == first["tool_calls"]
+    again = piece("f", "", index=0, id="1", type="function")
+    for nothing in (again, piece("", "", index=0, id=""), piece(index=0)):
+        assert calls.pieces(nothing) == []
+
+
+calls_of_any_kind = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "index": st.integers(-1, 2) | anything,
+            "id": st.sampled_from(["1", "2"]) | anything,
+            "function": anything
+            | st.fixed_dictionaries(
+                {}, optional={"name": st.sampled_from(["f", "g"]) | anything, "arguments": anything}
+            ),
+        },
+    )
+    | anything,
+    max_size=3,
+)
+
+
+@settings(max_examples=400, deadline=None, database=None)
+@given(
+    st.lists(st.fixed_dictionaries({}, optional={"tool_calls": calls_of_any_kind, "function_call": anything}))
+)
+def test_whatever_comes_a_piece_has_an_own_index_and_texts(deltas: list[dict[str, Any]]) -> None:
+    before, calls, message = json.dumps(deltas), Calls(), Message()
+    for said in deltas:
+        pieces = calls.pieces(said)
+        for one in pieces:
+            assert type(one["index"]) is int
+            assert all(isinstance(text, str) for text in one.get("function", {}).values())
+        message.add({"tool_calls": pieces})
+    assert json.dumps(deltas) == before
+    json.dumps(message.data())
 
 
 MERGED = {

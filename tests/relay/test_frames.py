@@ -27,7 +27,7 @@ def frames_of(pieces: Iterable[bytes], max_event: int = MIB) -> Iterator[bytes]:
 
 
 def decode(pieces: Iterable[bytes], max_event: int = MIB) -> list[tuple[str, str]]:
-    """(event name, data) of each event, as upstream.py gets them."""
+    """(event name, data) of each event, read by sseclient-py."""
     return [(event.event, event.data) for event in SSEClient(frames_of(pieces, max_event)).events()]
 
 
@@ -197,6 +197,13 @@ def test_a_done_at_the_end_does_not_swallow_the_lines_before_it() -> None:
     assert frames.end() != b"data: [DONE]\n\n" or frames.truncated
 
 
+@pytest.mark.parametrize("data", [b"data: a\n\n", b": ping\n\n", b"data: a\n\n\n\ndata: \xc3\xbc\n\n"])
+def test_a_piece_of_whole_events_is_handed_on_as_it_is(data: bytes) -> None:
+    frames = Frames(MIB)
+    frames.feed(b": the first may begin with a BOM\n\n")
+    assert frames.feed(data) is data
+
+
 def pieces_of(stream: bytes, size: int) -> list[bytes]:
     return [stream[i : i + size] for i in range(0, len(stream), size)]
 
@@ -216,6 +223,15 @@ def test_an_event_beyond_the_bound_is_refused_however_it_comes(event: bytes, siz
     with pytest.raises(UpstreamError) as error:
         decode(pieces_of(fine + event + fine, size), max_event=100)
     assert error.value.code == "too_large"
+
+
+@pytest.mark.parametrize("event", TOO_LARGE.values(), ids=TOO_LARGE)
+def test_the_events_before_one_that_is_refused_are_there(event: bytes) -> None:
+    fine = b"data: a\xff\n\n: ping\n\ndata: b\n\n"
+    frames = Frames(100)
+    with pytest.raises(UpstreamError):
+        frames.feed(fine + event + fine)
+    assert frames.before == fine.replace(b"\xff", "\ufffd".encode())
 
 
 @pytest.mark.parametrize("length", range(85, 96))

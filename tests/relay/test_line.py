@@ -6,6 +6,7 @@ What is promised is that the upstream sees the end within 100 ms, so its own clo
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import subprocess
@@ -75,17 +76,19 @@ def half_an_event(**answer: Any) -> Json:
 # What the upstream does, and how many pieces of the body have come when the call is cut.
 PHASES: dict[str, tuple[Json, int]] = {
     "while the head is waited for": (script.silence(), 0),
+    "in the middle of the head": (script.half_head(), 0),
+    "in a head that comes letter by letter": (script.half_head(endless=True), 0),
     "while the first event is waited for": ({"steps": [{"hang": 60}]}, 0),
-    "between two deltas": (script.cut(["a"], how="hang"), 2),
+    "between two deltas": (script.cut(["a"], how="hang"), 1),
     "between two deltas of a body that ends with the connection": (
         script.cut(["a"], how="hang", chunked=False),
         1,
     ),
     "between two deltas of a compressed body": (script.cut(["a"], how="hang", chunked="gzip"), 2),
-    "in the middle of an event": (half_an_event(), 2),
+    "in the middle of an event": (half_an_event(), 1),
     "in the middle of an event of a body that ends with the connection": (half_an_event(chunked=False), 1),
     "among comments": ({"steps": [{"repeat": 10_000, "send": ": ping\n\n", "sleep": 0.002}]}, 5),
-    "after the last word": ({"steps": [{"delta": "a"}, {"finish": "stop"}, {"hang": 60}]}, 2),
+    "after the last word": ({"steps": [{"delta": "a"}, {"finish": "stop"}, {"hang": 60}]}, 1),
     "while an error that ends with the connection is read": (
         {"status": 500, "chunked": False, "steps": [{"send": "half a message", "hang": 60}]},
         0,
@@ -102,7 +105,9 @@ def test_the_upstream_sees_the_end_at_once_when_cut(
         upstream.reset()
         upstream.script(answer)
         call = Call(upstream.url)
-        eventually(lambda: upstream.state()["requests"] and call.pieces >= pieces)
+        steps = min(1, len(answer["steps"]))
+        eventually(lambda: [r for r in upstream.state()["requests"] if r["step"] >= steps])
+        eventually(lambda: call.pieces >= pieces)
         at = call.cut()
         asked = eventually(lambda: [r for r in upstream.state()["requests"] if r["ended"]])
         assert (len(asked), asked[0]["ended"]) == (1, "peer")
@@ -123,6 +128,17 @@ def test_an_upstream_that_sends_faster_than_is_read_sees_the_end_too(upstream: S
     with pytest.raises(UpstreamError):
         call.result()
     assert eventually(lambda: upstream.state()["requests"][0]["ended"], within=2.0) == "peer"
+
+
+def test_an_upstream_that_does_not_read_the_question_sees_the_end_too() -> None:
+    """Its end of the line is full, so what would tell it of ours by itself waits behind the question."""
+    with Puppet() as puppet:
+        call = Call(puppet.url, body={"user": "x" * (16 << 20)})
+        with puppet.accept() as sock:
+            assert sock.recv(1, socket.MSG_PEEK)
+            call.cut()
+            error = eventually(lambda: sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+    assert error == errno.ECONNRESET
 
 
 def test_a_second_try_on_a_connection_kept_open_is_cut_like_the_first(upstream: ScriptedUpstream) -> None:
@@ -258,6 +274,9 @@ class SlowSocket:
     def dup(self) -> SlowSocket:
         return self
 
+    def setsockopt(self, *_: object) -> None:
+        pass
+
     def shutdown(self, how: int) -> None:
         self.releasing = Beside(self._line.release)
         self.releasing.join(0.1)  # as long as it takes to do what it must not do
@@ -348,17 +367,25 @@ def after_a_delta(plain: socket.socket, certificate: Path, reached: threading.Ev
         return until_the_end(sock)
 
 
+def in_the_middle_of_an_event(plain: socket.socket, certificate: Path, reached: threading.Event) -> float:
+    with encrypted(plain, certificate) as sock:
+        read_request(sock)
+        sock.sendall(UNTIL_CLOSE + chunk("a") + chunk("b")[:-5])
+        reached.set()
+        return until_the_end(sock)
+
+
 @pytest.mark.parametrize(
-    ("phase", "deltas"), [(in_the_handshake, 0), (before_the_head, 0), (after_a_delta, 1)]
+    ("phase", "deltas"),
+    [(in_the_handshake, 0), (before_the_head, 0), (after_a_delta, 1), (in_the_middle_of_an_event, 1)],
 )
 def test_a_call_over_tls_is_cut_as_well(
     certificate: Path, phase: Callable[[socket.socket, Path, threading.Event], float], deltas: int
 ) -> None:
     def seconds() -> float:
         reached = threading.Event()
-        with Puppet() as puppet, open_session() as session:
-            session.verify = str(certificate)
-            call = Call(puppet.url.replace("http:", "https:"), session=session)
+        with Puppet() as puppet:
+            call = Call(puppet.url.replace("http:", "https:"), ca=str(certificate))
             with puppet.accept() as plain:
                 server = Beside(phase, plain, certificate, reached)
                 eventually(lambda: reached.is_set() and len(call.said) == deltas)

@@ -107,7 +107,7 @@ def test_an_answer_is_the_same_in_every_coding(
 
 
 def test_every_piece_that_arrives_is_noticed_comments_included(upstream: ScriptedUpstream) -> None:
-    upstream.script({"steps": [{"repeat": 3, "send": ": ping\n\n"}, {"delta": "a"}]})
+    upstream.script({"steps": [{"repeat": 3, "send": ": ping\n\n", "sleep": 0.05}, {"delta": "a"}]})
     noticed: list[None] = []
     said = list(Upstream(upstream.url).stream(ASKED, Line(), lambda: noticed.append(None)))
     assert len(noticed) == 4
@@ -240,8 +240,8 @@ def test_what_the_upstream_asks_to_wait_is_told_in_seconds(
         ("text/html; charset=utf-8", "<title>Sign in</title>", "sent text/html instead of an event stream"),
         (
             "application/json",
-            '{"error": {"message": "no"}}',
-            "sent application/json instead of an event stream: no",
+            '{"hello": "world"}',
+            "sent a document that is no answer",
         ),
         ("application/x-ndjson", '{"done": false}', "sent application/x-ndjson"),
     ],
@@ -252,6 +252,20 @@ def test_what_is_no_stream_is_named_and_not_tried_again(
     error = answered(mocked, 200, body, content_type=kind)
     assert (error.code, error.retryable) == ("not_a_stream", False)
     assert named in error.message
+
+
+def test_a_document_in_the_place_of_a_stream_is_an_answer_too(mocked: responses.RequestsMock) -> None:
+    message = {"role": "assistant", "content": "Hello"}
+    answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": script.USAGE}
+    mocked.post(f"{MOCKED}/chat/completions", json=answer)
+    with requests.Session() as session:
+        said = read(MOCKED, session=session)
+    assert said == [Delta({"content": "Hello"}), Finished("stop"), Usage(script.USAGE)]
+
+
+def test_a_document_is_no_larger_than_an_event_may_be(upstream: ScriptedUpstream) -> None:
+    upstream.script(script.document({"choices": [{"message": {"content": "x" * 5_000}}]}))
+    assert failure(upstream.url, max_event=4_000).code == "too_large"
 
 
 def test_a_redirect_is_not_followed(upstream: ScriptedUpstream) -> None:
