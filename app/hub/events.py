@@ -47,9 +47,9 @@ class Cursor:
         return f"{self.epoch}.{self.number}" + (f".{self.client}" if self.client else "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen would double what it costs, and there is one for each token
 class Event:
-    """One entry of a log. Its frame is made once, for all readers.
+    """One entry of a log, never changed. Its frame is made once, for all readers.
 
     `kind` is its `type` ("[DONE]" for the literal); `generation` is "" for what belongs to no answer; `at` is
     the monotonic second it was appended. The body is kept in the frame only: what orjson returns holds on

@@ -97,11 +97,12 @@ class Log:
 
     def append(self, event: Event) -> None:
         """Adds `event`, whose number is above all before it. Trimming is a call of its own."""
-        if self._events is None:
-            self._events = deque()
-        if not (self._events and same_run(self._events[-1], event)):
+        events = self._events
+        if events is None:
+            events = self._events = deque()
+        if not (events and same_run(events[-1], event)):
             self._runs += 1
-        self._events.append(event)
+        events.append(event)
         self.bytes += len(event.frame)
 
     def after(self, cursor: int, most: int = sys.maxsize) -> list[Event]:
@@ -120,6 +121,10 @@ class Log:
         events = self._events or deque()
         start = bisect_right(events, cursor, key=_by_number)
         return list(islice(events, start, start + most))
+
+    def over(self, now: float) -> bool:
+        """Whether anything is beyond the retention."""
+        return bool(self._events) and self._over(self._events[0], now)
 
     def trim(self, now: float) -> list[Event]:
         """Lets go of what is beyond the retention and returns it, oldest first."""
@@ -212,7 +217,8 @@ class Mailbox(Log):
         if event.kind == "delta":
             fold.delta = event.number
             fold.message.add(fields["data"])
-            self._weigh(fold, fold.size + len(event.frame))
+            fold.size += len(event.frame)
+            self.texts += len(event.frame)
         elif event.kind in STARTS:
             self.start = event.number
             fold.begun = event.kind != WAITS
@@ -223,6 +229,21 @@ class Mailbox(Log):
         elif event.kind in ENDS:
             fold.ended = True
             fold.message.compact()
+
+    def deltas_after(self, cursor: int, folded: int, most: int) -> list[Event] | None:
+        """The deltas above `cursor`, oldest first, where they are all there is and follow it without a gap: at
+        most `most`, none up to `folded`. None where it is anything else."""
+        if cursor < self.delta_floor or not self._events:
+            return None
+        found: list[Event] = []
+        for event in reversed(self._events):
+            if event.number <= cursor:
+                found.reverse()
+                return found
+            if event.kind != "delta" or event.number <= folded or len(found) == most:
+                return None
+            found.append(event)
+        return None
 
     def release(self, mark: int) -> list[Event]:
         """Lets go of the events up to `mark` and returns them, oldest first: memory is short."""

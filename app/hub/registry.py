@@ -116,7 +116,8 @@ class Registry:
         before = client.mailbox.weight
         client.mailbox.append(event, fields)
         self.memory.used += client.mailbox.weight - before
-        self.trim(client, now)
+        if client.mailbox.over(now):
+            self.trim(client, now)
         return event
 
     def tell(self, body: bytes, now: float) -> Event:
@@ -151,7 +152,9 @@ class Registry:
 
     def due(self, connection: Connection) -> list[bytes]:
         """What a stream is written next."""
-        return connection.due(self._shelf(self.clients[connection.client_id]))
+        client = self.clients[connection.client_id]
+        frames = connection.deltas(client.mailbox, self.news.last, self.count)
+        return connection.due(self._shelf(client)) if frames is None else frames
 
     def answering(self, connection: Connection) -> bool:
         """Whether an answer of its client runs or waits."""

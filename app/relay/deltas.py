@@ -163,6 +163,9 @@ class Message:
 
     def add(self, delta: dict[str, Any]) -> None:
         """Adds the `data` of one Delta."""
+        if len(delta) == 1 and "content" in delta:  # nearly all of them
+            self.content.append(delta["content"])
+            return
         for name in _TEXTS:
             if name in delta:
                 getattr(self, name).append(delta[name])

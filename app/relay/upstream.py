@@ -21,6 +21,7 @@ from app.relay.failures import BROKEN, DOCUMENT, broken, ended, kind, refused
 from app.relay.line import Line, calling, open_session
 from app.relay.parser import Parser
 from app.relay.payloads import document
+from app.relay.turns import Turns
 
 # Characters from which on a key is taken for a secret that no text holds by chance.
 SECRET = 12
@@ -109,18 +110,20 @@ class Upstream:
         if kind(response) == DOCUMENT:
             yield from document(self._whole(response, line, on_bytes))
             return
-        parser = Parser(self._max_event, self._scrubbed)
-        for data in pieces(response):
+        parser, turns = Parser(self._max_event, self._scrubbed), Turns()
+        for data in turns.each(pieces(response)):
             line.check()  # what was received before the cut is still there to be read
             on_bytes()
-            yield from parser.feed(data)
+            for said in parser.feed(data):
+                yield said
+                turns.give_way()
         line.check()  # where the end of the connection is the end of the body, a cut looks like one
         yield from parser.end()
 
     def _whole(self, response: requests.Response, line: Line, on_bytes: Callable[[], None]) -> bytes:
         """A document that came in the place of a stream."""
         body = bytearray()
-        for data in pieces(response):
+        for data in Turns().each(pieces(response)):
             line.check()
             on_bytes()
             body += data

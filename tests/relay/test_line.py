@@ -138,7 +138,7 @@ def test_an_upstream_that_does_not_read_the_question_sees_the_end_too() -> None:
             assert sock.recv(1, socket.MSG_PEEK)
             call.cut()
             error = eventually(lambda: sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-    assert error == errno.ECONNRESET
+    assert error in (errno.ECONNRESET, errno.EPIPE)  # reset, before or after our end had come through
 
 
 def test_a_second_try_on_a_connection_kept_open_is_cut_like_the_first(upstream: ScriptedUpstream) -> None:

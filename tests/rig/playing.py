@@ -31,9 +31,11 @@ class Cut(Exception):
 class Answer:
     """One answer being played on one socket."""
 
-    def __init__(self, sock: socket.socket, order: Json, sent: Callable[[], None]) -> None:
-        """`sent` is called after each delta."""
-        self._sock, self._order, self._sent = sock, order, sent
+    def __init__(
+        self, sock: socket.socket, order: Json, sent: Callable[[], None], reached: Callable[[int], None]
+    ) -> None:
+        """`sent` is called after each delta; `reached` with each step's number, once its bytes are out."""
+        self._sock, self._order, self._sent, self._reached = sock, order, sent, reached
         self._coding = order.get("chunked", True)
         self._gzip = zlib.compressobj(wbits=31) if self._coding == "gzip" else None
         self._body = b""  # gathered where the length has to be known first
@@ -44,10 +46,10 @@ class Answer:
     def play(self) -> bool:
         """True: the connection may carry another request. Raises PeerLeft, Cut, OSError."""
         self._wait(self._order.get("before_head", 0))
-        if self._coding != "length":
+        if self._coding != "length" and self._order.get("head", True):
             self._send(self._head())
-        for step in self._order.get("steps", []):
-            self._step(step)
+        for number, step in enumerate(self._order.get("steps", []), 1):
+            self._step(step, number)
         return self._end()
 
     def _head(self) -> bytes:
@@ -64,13 +66,14 @@ class Answer:
         lines = [f"HTTP/1.1 {status} {http.client.responses.get(status, 'Unknown')}"]
         return "\r\n".join([*lines, *(f"{k}: {v}" for k, v in headers.items()), "\r\n"]).encode("latin-1")
 
-    def _step(self, step: Json) -> None:
+    def _step(self, step: Json, number: int) -> None:
         self._due = time.monotonic()
         for i in range(step.get("repeat", 1)):
             if data := script.frame(step, i, time.monotonic_ns()):
                 self._write(data)
             if "delta" in step:
                 self._sent()
+            self._reached(number)
             self._wait(step.get("sleep", 0) or step.get("hang", 0))
         if step.get("reset"):
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -207,7 +207,7 @@ class Reader:
         self.events: list[Event] = []
         self.connections = 0
         self.finished = False  # the server said: do not come back
-        self._seqs: dict[str, int] = {}
+        self.seqs: dict[str, int] = {}
         self._ids: set[str] = set()
         self._opening: list[Event] = []
         self.connect()
@@ -292,9 +292,9 @@ class Reader:
             self.terminals[generation] = event
 
     def _number(self, event: Event, generation: str, *, above: bool) -> None:
-        last, seq = self._seqs.get(generation, 0), event["seq"]
+        last, seq = self.seqs.get(generation, 0), event["seq"]
         assert seq > last or (seq == last and not above), f"seq {seq} after {last}: {event.raw!r}"
-        self._seqs[generation] = seq
+        self.seqs[generation] = seq
 
     def _write(self, generation: str, data: dict[str, Any], *, clear: bool = False) -> None:
         for texts, field in ((self.texts, "content"), (self.reasonings, "reasoning")):

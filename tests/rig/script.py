@@ -6,6 +6,7 @@ An answer is a dict; what is left out has its default:
     chunked           True; False: the body ends with the connection; "length": sent whole with its length;
                       "gzip": chunked and compressed, flushed at every step
     before_head       seconds between the request and the head
+    head              False: none is sent, the steps send what there is of it; with `chunked` False
     slice             bytes a send(); 0: each step in one piece
     when              only a request whose body holds this text takes this answer
     steps             what the body does, one after the other
@@ -55,6 +56,12 @@ def cut(words: Iterable[str], how: str = "close", gap: float = 0.0, **answer: An
 def silence() -> Json:
     """The request is taken and never answered, not even with a head."""
     return {"before_head": FOREVER, "steps": []}
+
+
+def half_head(endless: bool = False) -> Json:
+    """A head that breaks off in a line, or one whose line never ends: a letter every 10 ms."""
+    rest: Json = {"repeat": 60_000, "send": "a", "sleep": 0.01} if endless else {"hang": FOREVER}
+    return {"head": False, "chunked": False, "steps": [{"send": "HTTP/1.1 200 OK\r\nX-Half: "}, rest]}
 
 
 def failure(

@@ -1,16 +1,18 @@
 """The scripted upstream: a process of its own that answers chat completions as told, and tells what it saw.
 
 `python -m tests.rig.upstream` prints its port as the first line, serves loopback, and ends when its stdin
-does, so that it never outlives who started it. What it can be told: script.py. Tests use ScriptedUpstream.
+does, so that it never outlives who started it. A file with a certificate and its key as argument: over TLS.
+What it can be told: script.py. Tests use ScriptedUpstream.
 
     PUT /script    {"queue": […answers for the next requests], "default": answer, "path": of the chat}
     GET /state     {"requests": […], "open", "opened", "closed", "closed_at": […], "sent"}
     POST /reset    forgets scripts and counts, cuts what is still being answered
     POST /refuse   {"seconds": s}: refuses connections for that long; it has begun when this returns
 
-A request tells `method`, `path`, `headers`, `body`, `at`, `sent` (deltas), `ended` ("whole", "cut" by the
-script, "peer": the asker left) and `ended_at`. open, opened, closed count sockets that carried a chat. Times
-are seconds of time.monotonic(), the same clock in all processes of a machine.
+A request tells `method`, `path`, `headers`, `body`, `at`, `sent` (deltas), `step` (the last one whose bytes
+are out, from 1), `ended` ("whole", "cut" by the script, "peer": the asker left) and `ended_at`. open, opened,
+closed count sockets that carried a chat. Times are seconds of time.monotonic(), the same clock in all
+processes of a machine.
 
 A thread per connection. While it waits it watches for the peer's leaving, so `open` drops at once.
 """
@@ -22,84 +24,26 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, BinaryIO
 
-from tests.rig import script
 from tests.rig.child import Child
+from tests.rig.ledger import CHAT, Ledger
 from tests.rig.playing import Answer, Cut, PeerLeft
 from tests.rig.script import Json
-
-CHAT = "/v1/chat/completions"
-
-
-class Ledger:
-    """What is to be answered and what was seen, from one reset to the next. `_lock` guards every field."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._queue: list[Json] = []
-        self._default: Json = script.deltas(["Hello", " world"])
-        self._requests: list[Json] = []
-        self._open: set[socket.socket] = set()
-        self._opened = 0
-        self._closed_at: list[float] = []
-        self.path = CHAT
-
-    def told(self, order: Json) -> None:
-        with self._lock:
-            self._queue = list(order.get("queue", []))
-            self._default = order.get("default") or self._default
-            self.path = order.get("path", CHAT)
-
-    def asked(self, sock: socket.socket, request: Json) -> Json:
-        """Notes the request; the answer it gets."""
-        with self._lock:
-            self._opened += sock not in self._open
-            self._open.add(sock)
-            self._requests.append(request)
-            for answer in self._queue:
-                if answer.get("when", "") in request["raw"]:
-                    self._queue.remove(answer)
-                    return answer
-            return self._default
-
-    def sent(self, request: Json) -> None:
-        with self._lock:
-            request["sent"] += 1
-
-    def ended(self, request: Json, how: str) -> None:
-        with self._lock:
-            request.update(ended=how, ended_at=time.monotonic())
-
-    def closed(self, sock: socket.socket) -> None:
-        with self._lock:
-            if sock in self._open:
-                self._open.remove(sock)
-                self._closed_at.append(time.monotonic())
-
-    def still_open(self) -> list[socket.socket]:
-        with self._lock:
-            return list(self._open)
-
-    def state(self) -> Json:
-        with self._lock:
-            return {
-                "requests": [{k: v for k, v in r.items() if k != "raw"} for r in self._requests],
-                "open": len(self._open),
-                "opened": self._opened,
-                "closed": len(self._closed_at),
-                "closed_at": list(self._closed_at),
-                "sent": sum(r["sent"] for r in self._requests),
-            }
 
 
 class House:
     """The listener and the ledger that counts now. Only `converse` and the accept loop touch it."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: str = "") -> None:
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate else None
+        if self._tls:
+            self._tls.load_cert_chain(certificate)
         # Bound and never listening: keeps the port ours while connections are to be refused.
         self._holder = _bound(0)
         self.port: int = self._holder.getsockname()[1]
@@ -124,6 +68,10 @@ class House:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=converse, args=(sock, self), daemon=True).start()
 
+    def encrypted(self, sock: socket.socket) -> socket.socket:
+        """The connection to talk on: over TLS where there is a certificate. Raises OSError."""
+        return self._tls.wrap_socket(sock, server_side=True) if self._tls else sock
+
     def refuse(self, seconds: float) -> None:
         self._refused_until = time.monotonic() + seconds
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -143,10 +91,10 @@ def _bound(port: int) -> socket.socket:
     return sock
 
 
-def converse(sock: socket.socket, house: House) -> None:
+def converse(plain: socket.socket, house: House) -> None:
     """All requests of one connection, one after the other."""
     ledger = house.ledger
-    with sock, sock.makefile("rb") as file, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), plain, house.encrypted(plain) as sock, sock.makefile("rb") as file:
         try:
             while request := read_request(file):
                 ledger = house.ledger
@@ -171,14 +119,16 @@ def read_request(file: BinaryIO) -> Json | None:
     with contextlib.suppress(ValueError):
         body = json.loads(raw)
     request = {"method": line[0].decode(), "path": line[1].decode().split("?")[0], "headers": headers}
-    return {**request, "body": body, "raw": raw, "at": time.monotonic(), "sent": 0, "ended": None}
+    return {**request, "body": body, "raw": raw, "at": time.monotonic(), "sent": 0, "step": 0, "ended": None}
 
 
 def answer(sock: socket.socket, request: Json, ledger: Ledger) -> bool:
     """Plays the answer that is due; True where the connection may go on."""
     how = "peer"
     try:
-        again = Answer(sock, ledger.asked(sock, request), lambda: ledger.sent(request)).play()
+        order = ledger.asked(sock, request)
+        play = Answer(sock, order, lambda: ledger.sent(request), lambda step: ledger.reached(request, step))
+        again = play.play()
         how = "whole"
         return again
     except Cut:
@@ -211,17 +161,19 @@ def control(request: Json, house: House) -> bytes:
 
 
 class ScriptedUpstream(Child):
-    """The process, as a context manager: `url` is what UPSTREAM_URL takes.
+    """The process, as a context manager: `url` is what UPSTREAM_URL takes. `certificate`: a file with a
+    certificate for 127.0.0.1 and its key, for TLS.
 
     upstream.script(deltas(["a", "b"], gap=0.02))     what the next request gets
     upstream.script(default=failure(503))             what every request gets
     upstream.state()["open"]                          chat sockets open at this moment
     """
 
-    def __init__(self) -> None:
-        super().__init__("tests.rig.upstream")
+    def __init__(self, certificate: Path | None = None) -> None:
+        super().__init__("tests.rig.upstream", *([certificate] if certificate else []))
+        self._tls = ssl.create_default_context(cafile=certificate) if certificate else None
         self.port = int(self.ready)
-        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}/v1"
 
     def script(self, *queue: Json, default: Json | None = None, path: str = CHAT) -> None:
         """Answers for the next requests, in order, and one for all others; replaces what was there."""
@@ -238,14 +190,17 @@ class ScriptedUpstream(Child):
         self._call("POST", "/refuse", {"seconds": seconds})
 
     def _call(self, method: str, path: str, body: Json | None = None) -> Json:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        address = ("127.0.0.1", self.port)
+        connection = http.client.HTTPConnection(*address, timeout=10)
+        if self._tls:
+            connection = http.client.HTTPSConnection(*address, timeout=10, context=self._tls)
         with contextlib.closing(connection):
             connection.request(method, path, json.dumps(body) if body is not None else None)
             return dict(json.load(connection.getresponse()))
 
 
 def main() -> None:
-    house = House()
+    house = House(*sys.argv[1:])
     # A thread that has slept must not wait long for one that works: the default is 5 ms.
     sys.setswitchinterval(0.0005)
     threading.Thread(target=house.accept_forever, daemon=True).start()
