@@ -1,7 +1,7 @@
 """Deltahub: streamed LLM answers in any web page, kept whole.
 
 `create_app` is where the parts meet.
-Read in this order: hub/events, hub/mailbox, hub/reading, hub/hub (push); relay/frames, relay/deltas,
+Read in this order: hub/events, hub/mailbox, hub/reading, hub/hub (push); relay/parser, relay/payloads,
 relay/worker, relay/relay (pull); web/sse, web/chat (the edge). docs/architecture.md has the drawing.
 """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from app.hub.mailbox import Retention
 from app.hub.sweep import Sweep
 from app.relay.clocks import Allowed
 from app.relay.deltas import Message, merge
+from app.relay.inlets import Inlets, Read, in_thread
 from app.relay.places import Bounds
 from app.relay.relay import Relay
 from app.relay.retry import RetryPolicy
@@ -129,6 +131,7 @@ def _upstreams(settings: Settings) -> list[Upstream]:
         "connect_timeout": settings.connect_timeout,
         "read_timeout": settings.total_timeout,
         "max_event": settings.upstream_event_bytes,
+        "read": _reading(),
     }
     if settings.upstreams:
         entries = upstreams.load(settings.upstreams, os.environ)
@@ -142,6 +145,15 @@ def _upstreams(settings: Settings) -> list[Upstream]:
             **shared,
         )
     ]
+
+
+def _reading() -> Read:
+    """How upstreams are read: where threads are greenlets on their event loop, else each in its thread."""
+    if "gevent.monkey" not in sys.modules:
+        return in_thread
+    from app.hub.loop import GeventLoop, epoll, rules
+
+    return Inlets(lambda: (GeventLoop(), epoll())).read if rules() else in_thread
 
 
 def _harden(response: Response) -> Response:

@@ -94,6 +94,10 @@ class UpstreamError(DeltahubError):
         self.retryable = retryable
         self.retry_after = retry_after
 
+    def saying(self, message: str) -> UpstreamError:
+        """The same in other words."""
+        return UpstreamError(self.code, message, retryable=self.retryable, retry_after=self.retry_after)
+
 
 class SettingsError(DeltahubError):
     """The settings contradict each other or the machine; the text says which to change."""

@@ -171,13 +171,16 @@ class Settings(BaseSettings):
     )
 
     # Trying again, before the first text only
-    retry_attempts: Count = Field(3, description="Tries of one answer before its first text.")
+    retry_attempts: Count = Field(
+        3, description="Tries of each upstream for one answer, before its first text."
+    )
     retry_base: Seconds = Field(
         0.5,
         description="Seconds of the first wait, doubled each time, with full jitter, so that many clients do not come back at once.",
     )
     retry_budget: Seconds = Field(
-        60.0, description="Seconds that waits and tries before the first text may take together."
+        60.0,
+        description="Seconds from the start of an answer until which an upstream that failed may be asked again.",
     )
     retry_after_max: Seconds = Field(
         30.0,
@@ -298,6 +301,12 @@ class Settings(BaseSettings):
             )
         if self.upstreams and self.upstream_url:
             raise SettingsError("UPSTREAMS and UPSTREAM_URL are both set: put the one into the other's file")
+        if self.upstreams and (
+            self.upstream_key.get_secret_value() or self.upstream_model or self.upstream_context
+        ):
+            raise SettingsError(
+                "UPSTREAM_KEY, UPSTREAM_MODEL and UPSTREAM_CONTEXT say nothing beside UPSTREAMS: put them into its file"
+            )
         if self.web_concurrency > 1:
             raise SettingsError(
                 f"WEB_CONCURRENCY={self.web_concurrency} would split the mailboxes over processes that do not "

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import orjson
 from pydantic import (
@@ -37,12 +38,16 @@ _RELAYS_OWN = frozenset(
         "upgrade",
     }
 )
-# Headers that carry nothing but a secret: in the file they may hold the place of it only.
-_CREDENTIALS = frozenset(
-    {"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"}
+# Names that say that their value is a secret, in lower case and with their words apart.
+_SECRET = re.compile(
+    r"secret|passw|passphrase|credential|authori[sz]ation|(key|token|cookie|bearer|signature)s?(?![a-z])"
+    r"|(?<![a-z])(o?auth|authentication|jwt|pass|pwd|sig)[\W_\d]*$"
 )
-# Fields in which people who know other such files would put a key.
-_KEYS = ("key", "api_key", "apikey", "token", "secret")
+# What is in such names, and what models count in or are steered with.
+_HARMLESS = re.compile(
+    r"tokens(?![a-z])|(key|token)[-_]?(budget|count|ids?|limit)(?![a-z])|cache_key(?![a-z])"
+    r"|(bos|end|eos|pad|start|stop)_token(?![a-z])"
+)
 
 
 def address(value: str) -> str:
@@ -51,6 +56,7 @@ def address(value: str) -> str:
         raise ValueError(
             "holds a user or a password: leave them out, and send the header Authorization: Basic {key}"
         )
+    _keyless(value)
     if "?" in value or "#" in value:
         raise ValueError("has a query: that belongs into path")
     if not re.fullmatch(rf"https?://{_HOST}(/[!-~]*)?", value):
@@ -67,9 +73,21 @@ def _name(value: str) -> str:
 def _path(value: str) -> str:
     if not re.fullmatch(r"/[!-~]*", value) or "#" in value:
         raise ValueError("begins with / and follows the url, like /chat/completions?api-version=1")
-    if "{key}" in value:
-        raise ValueError("holds {key}: addresses end up in logs, so a key goes into headers")
+    _keyless(value)
     return value
+
+
+def _keyless(address: str) -> None:
+    """ValueError where an address, or a part of one, holds a key or the place of one."""
+    names = re.findall(r"[?&;]([^?&;=]*)", address)
+    if "{key}" in address or any(_says_secret(unquote(name)) for name in names):
+        raise ValueError("holds a key: addresses end up in logs, so its place is in headers")
+
+
+def _says_secret(name: str) -> bool:
+    """Whether the name of a header, a field or a parameter says that what it holds is a secret."""
+    words = re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return bool(_SECRET.search(_HARMLESS.sub("", words)))
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
@@ -78,7 +96,7 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"{name!r} is no header's name: letters, digits and - only")
         if name.lower() in _RELAYS_OWN:
             raise ValueError(f"{name} is set by the relay: leave it out")
-        if name.lower() in _CREDENTIALS and "{key}" not in value:
+        if _bears(value) or ("{key}" not in value and _says_secret(name)):
             raise ValueError(f"{name} is a secret: write {{key}} in its place, and where it is into key_env")
         if not re.fullmatch(r"[ -~]*", value) or value != value.strip():
             raise ValueError(f"{name} holds what no header can carry: a line break or a letter beyond ASCII")
@@ -93,7 +111,28 @@ def _body(body: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("model is a field of its own, beside body")
     if body.get("stream_options") is not None:
         raise ValueError("stream_options is set by the relay: null keeps it out, nothing else")
+    for name, text in _texts(body):
+        if _bears(text) or (text and _says_secret(name)):
+            raise ValueError(f"{name!r} is a secret: send it in headers, with {{key}} in its place")
     return body
+
+
+def _texts(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """All texts in it, at any depth, each with its field's name. Numbers are no keys."""
+    left: list[tuple[str, Any]] = list(body.items())
+    while left:
+        name, value = left.pop()
+        if isinstance(value, dict):
+            left += value.items()
+        elif isinstance(value, list):
+            left += [(name, item) for item in value]
+        elif isinstance(value, str):
+            yield name, value
+
+
+def _bears(text: str) -> bool:
+    """Whether it is what `Authorization` holds, under whatever name, with a key and not its place."""
+    return bool(re.match(r"\s*bearer\s+(?!\{key\}$)\S", text, re.IGNORECASE))
 
 
 class Entry(BaseModel):
@@ -224,7 +263,7 @@ def _plain(kind: str, where: tuple[int | str, ...], message: str) -> str:
     """pydantic's message, in words that follow a field's name."""
     if kind == "missing":
         return "is missing"
-    if kind == "extra_forbidden" and str(where[-1]).lower() in _KEYS:
+    if kind == "extra_forbidden" and _says_secret(str(where[-1])):
         return "may not stand in the file: put it into an environment variable, and its name into key_env"
     if kind == "extra_forbidden":
         return f"is no field of an upstream: there are {', '.join(Entry.model_fields)}"

@@ -134,7 +134,7 @@ def test_no_key_and_no_header_shows_where_an_entry_is_printed(file: Path) -> Non
     assert "https://a.example/v1" in shown
 
 
-@pytest.mark.parametrize("field", ["key", "api_key", "token", "secret"])
+@pytest.mark.parametrize("field", ["key", "api_key", "token", "secret", "Authorization"])
 def test_a_key_in_the_file_is_refused_and_not_repeated(file: Path, field: str) -> None:
     said = refused(file, **{field: KEY})
     assert said == (
@@ -164,11 +164,54 @@ def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(file: Path
     assert key not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["Authorization", "api-key", "X-API-Key", "cookie"])
-def test_a_header_that_is_a_secret_may_hold_the_place_of_the_key_only(file: Path, name: str) -> None:
+SECRETS = [
+    *("key", "api_key", "apiKey", "APIKEY", "X-Auth-Token", "Ocp-Apim-Subscription-Key", "X-Api-Key-Prod"),
+    *("key2", "accessToken", "client_secret", "password", "passwd", "X-Auth", "authorization", "cookie"),
+    *("credentials", "sig", "x-signature", "refresh_token", "max_tokens_key"),
+]
+HARMLESS = [
+    *("max_tokens", "max_completion_tokens", "maxTokens", "X-Max-Tokens", "min_tokens", "stop_token_ids"),
+    *("thinking_token_budget", "X-Token-Limit", "prompt_cache_key", "key_id", "eos_token", "tokenizer"),
+    *("keywords", "X-Author", "X-Keycloak-Realm", "keep_alive", "bypass", "design", "api-version"),
+]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_what_a_name_calls_a_secret_is_taken_as_the_place_of_one_in_a_header_only(
+    file: Path, name: str
+) -> None:
     said = refused(file, headers={name: KEY})
     assert said.startswith(f"headers: {name} is a secret: write {{key}} in its place")
     assert one(file, headers={name: "Key {key}"}, key_env="A_KEY").headers == {name: "Key {key}"}
+    assert refused(file, path=f"/chat?a=1&{name}={KEY}").startswith("path: holds a key")
+    assert refused(file, url=f"https://a.example/v1?{name}={KEY}").startswith("url: holds a key")
+    for body in ({name: KEY}, {name: "{key}"}, {"a": {"b": [{name: [KEY]}]}}):
+        assert refused(file, body=body).startswith(f"body: {name!r} is a secret: send it in headers")
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_only_sounds_like_a_secret_may_stand_in_the_file(file: Path, name: str) -> None:
+    entry = one(file, headers={name: "9"}, body={name: "x"}, path=f"/chat?{name}=9")
+    assert (entry.headers, entry.body, entry.path) == ({name: "9"}, {name: "x"}, f"/chat?{name}=9")
+
+
+@pytest.mark.parametrize("value", [None, True, 1, [1, 2], {"type": "string"}, ""])
+def test_a_field_that_holds_no_text_holds_no_key(file: Path, value: Any) -> None:
+    assert one(file, body={"token": value}).body == {"token": value}
+
+
+@pytest.mark.parametrize(
+    "value", [f"Bearer {KEY}", f"bearer  {KEY}", f"Bearer {KEY} {{key}}", "Bearer {key}x"]
+)
+def test_bearer_is_followed_by_the_place_of_the_key_whatever_the_name(file: Path, value: str) -> None:
+    assert refused(file, headers={"X-A": value}).startswith("headers: X-A is a secret: write {key}")
+    assert refused(file, body={"a": [value]}).startswith("body: 'a' is a secret: send it in headers")
+    assert one(file, headers={"X-A": "Bearer {key}"}, key_env="A_KEY").headers == {"X-A": "Bearer {key}"}
+
+
+@pytest.mark.parametrize("path", [f"/chat?%6Bey={KEY}", f"/chat;token={KEY}", f"/c?a&api_key[]={KEY}"])
+def test_a_key_in_a_path_is_found_however_it_is_written(file: Path, path: str) -> None:
+    assert refused(file, path=path).startswith("path: holds a key: addresses end up in logs")
 
 
 def test_a_place_for_a_key_needs_a_key(file: Path) -> None:
@@ -193,7 +236,8 @@ WRONG = {
     "an address with a password": ({"url": f"https://me:{KEY}@a.example"}, "url: holds a user or a password"),
     "a path without a slash": ({"path": "chat"}, "path: begins with / and follows the url"),
     "a path with a line break": ({"path": "/a\r\nX: 1"}, "path: begins with / and follows the url"),
-    "a path with a key": ({"path": "/chat?key={key}"}, "path: holds {key}: addresses end up in logs"),
+    "a path with a place for a key": ({"path": "/chat/{key}"}, "path: holds a key: addresses end up in logs"),
+    "an address with one": ({"url": "https://a.example/{key}"}, "url: holds a key: addresses end up in logs"),
     "headers in a list": ({"headers": ["X-A: 1"]}, "headers: has to be a valid dictionary"),
     "a header that is a number": ({"headers": {"X-A": 1}}, "headers.X-A: has to be a valid string"),
     "a header's name with a space": ({"headers": {"X A": "1"}}, "headers: 'X A' is no header's name"),

@@ -135,12 +135,13 @@ class Connection:
         events = None if self.suffix else few_deltas(mailbox, news, self.position)
         if not events:
             return None
-        size, self.taken = 0, []
+        size, self.taken, frames = 0, [], []
         for event in events:
             size += len(event.frame)
             self.taken.append((size, event.number))
+            frames.append(event.frame)
         self.more, self.position = False, Position(count, count)
-        return [event.frame for event in events]
+        return frames
 
     def due(self, shelf: Shelf) -> list[bytes]:
         """The frames to write next, after which the reader stands at `position`.
@@ -186,7 +187,8 @@ class Connection:
         """Notes that the bytes last taken were given to the kernel: `size` on the wire, `before` of them
         before the first byte of what was taken."""
         start = self.wired + before
-        self.writes += [Write(start + end, number, now) for end, number in self.taken]
+        for end, number in self.taken:
+            self.writes.append(Write(start + end, number, now))
         self.taken = []
         self.wired += size
         self.written = self.position.own

@@ -77,7 +77,8 @@ class Event:
 
 def make_event(epoch: str, number: int, kind: str, generation: str, body: bytes, at: float) -> Event:
     """An event with its place and its frame."""
-    return Event(number, kind, generation, frame(body, f"{epoch}.{number}"), at)
+    whole = b"id: %b.%d\ndata: %b\n\n" % (epoch.encode(), number, body)
+    return Event(number, kind, generation, whole, at)
 
 
 def encode(kind: str, client_id: str | None, fields: dict[str, Any]) -> bytes:

@@ -148,7 +148,8 @@ class Hub:
             if kind in ENDS and not client.mailbox.running:
                 self._registry.append(client, LITERAL, DONE, now)
             awake = client.open
-        wake(awake)
+        for connection in awake:
+            connection.wake()
         return self._registry.cursor(event)
 
     def send(self, client_id: str, data: Any, key: str = "") -> Sent:

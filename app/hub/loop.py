@@ -1,6 +1,6 @@
 """gevent's event loop, as far as sockets that are ours need it.
 
-The one module that imports gevent; imported where a stream's socket is first taken: in a gevent worker.
+The one module that imports gevent; imported in a gevent worker only.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ class GeventLoop:
 def _fire(timer: Any, call: Callable[[], None]) -> None:
     timer.close()
     call()
+
+
+def rules() -> bool:
+    """Whether threads are greenlets here, and so whatever waits must do so on the loop."""
+    return bool(monkey.is_module_patched("threading"))
 
 
 def epoll() -> Any:

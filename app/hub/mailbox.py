@@ -100,7 +100,7 @@ class Log:
         events = self._events
         if events is None:
             events = self._events = deque()
-        if not (events and same_run(events[-1], event)):
+        if event.kind != "delta" or not events or not same_run(events[-1], event):
             self._runs += 1
         events.append(event)
         self.bytes += len(event.frame)
@@ -124,7 +124,8 @@ class Log:
 
     def over(self, now: float) -> bool:
         """Whether anything is beyond the retention."""
-        return bool(self._events) and self._over(self._events[0], now)
+        events = self._events
+        return events is not None and self._over(events[0], now)
 
     def trim(self, now: float) -> list[Event]:
         """Lets go of what is beyond the retention and returns it, oldest first."""
@@ -201,25 +202,28 @@ class Mailbox(Log):
 
     def append(self, event: Event, fields: dict[str, Any] | None = None) -> None:
         """Adds `event`; `fields` are those of its body, from which the fold is kept."""
-        super().append(event)
-        if event.kind == LITERAL:
+        Log.append(self, event)
+        if event.kind == "delta" and fields is not None:
+            self._fold_delta(event, fields)
+        elif event.kind == LITERAL:
             self.done = event.number
         elif event.generation:
             self._fold(event, fields or {})
 
+    def _fold_delta(self, event: Event, fields: dict[str, Any]) -> None:
+        fold = self.folds.get(event.generation) or self._new_fold(event, fields)
+        fold.last = fold.delta = event.number
+        fold.seq = fields["seq"]
+        fold.message.add(fields["data"])
+        size = len(event.frame)
+        fold.size += size
+        self.texts += size
+
     def _fold(self, event: Event, fields: dict[str, Any]) -> None:
-        fold = self.folds.get(event.generation)
-        if fold is None:
-            fold = Fold(event.generation, fields.get("conversationId", ""), self._new_message())
-            self.folds[event.generation] = fold
+        fold = self.folds.get(event.generation) or self._new_fold(event, fields)
         fold.last = event.number
         fold.seq = fields.get("seq", fold.seq)
-        if event.kind == "delta":
-            fold.delta = event.number
-            fold.message.add(fields["data"])
-            fold.size += len(event.frame)
-            self.texts += len(event.frame)
-        elif event.kind in STARTS:
+        if event.kind in STARTS:
             self.start = event.number
             fold.begun = event.kind != WAITS
             fold.conversation = fields.get("conversationId", fold.conversation)
@@ -231,19 +235,24 @@ class Mailbox(Log):
             fold.message.compact()
 
     def deltas_after(self, cursor: int, folded: int, most: int) -> list[Event] | None:
-        """The deltas above `cursor`, oldest first, where they are all there is and follow it without a gap: at
-        most `most`, none up to `folded`. None where it is anything else."""
+        """The deltas above `cursor`, oldest first, where they are all there is and follow it without a gap:
+        at most `most`, none up to `folded`. None where it is anything else."""
         if cursor < self.delta_floor or not self._events:
             return None
         found: list[Event] = []
         for event in reversed(self._events):
             if event.number <= cursor:
-                found.reverse()
-                return found
+                break
             if event.kind != "delta" or event.number <= folded or len(found) == most:
                 return None
             found.append(event)
-        return None
+        found.reverse()
+        return found
+
+    def _new_fold(self, event: Event, fields: dict[str, Any]) -> Fold:
+        fold = Fold(event.generation, fields.get("conversationId", ""), self._new_message())
+        self.folds[event.generation] = fold
+        return fold
 
     def release(self, mark: int) -> list[Event]:
         """Lets go of the events up to `mark` and returns them, oldest first: memory is short."""

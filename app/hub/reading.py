@@ -220,7 +220,7 @@ def few_deltas(mailbox: Mailbox, news: int, at: Position) -> list[Event] | None:
     if news > at.news:
         return None
     events = mailbox.deltas_after(at.own, at.folded, LAG)
-    if not events or sum([len(event.frame) for event in events]) > AT_ONCE:
+    if events and len(events) > 1 and sum(len(event.frame) for event in events) > AT_ONCE:
         return None
     return events
 

@@ -17,7 +17,7 @@ from app.hub.connection import Connection
 from app.hub.events import LITERAL, STARTS, Event, make_event
 from app.hub.keys import Keys
 from app.hub.limits import Limits
-from app.hub.mailbox import Folded, Log, Mailbox, Merge
+from app.hub.mailbox import EVENT_COST, Folded, Log, Mailbox, Merge
 from app.hub.memory import Memory
 from app.hub.reading import Shelf
 
@@ -100,11 +100,14 @@ class Registry:
     def speaker(self, client_id: str, kind: str, generation: str, now: float) -> Client | None:
         """The client to whom this may be said of a generation; None, and nobody is made, where it may not."""
         client = self.clients.get(client_id)
+        fold = client.mailbox.folds.get(generation) if client else None
+        if fold and kind == "delta":  # nearly always
+            return None if fold.ended else client
         if client is None and kind in STARTS:
             client = self.join(client_id, now)
         if client is None or not client.mailbox.accepts(kind, generation):
             return None
-        if generation not in client.mailbox.folds:
+        if fold is None:
             client.closed = False  # [protocol §2] who asks is there again
         return client
 
@@ -112,11 +115,12 @@ class Registry:
         self, client: Client, kind: str, body: bytes, now: float, fields: dict[str, Any] | None = None
     ) -> Event:
         """One more event in a client's log; `fields` are those of an event of a generation."""
-        event = self._number(kind, (fields or {}).get("generationId", ""), body, now)
-        before = client.mailbox.weight
-        client.mailbox.append(event, fields)
-        self.memory.used += client.mailbox.weight - before
-        if client.mailbox.over(now):
+        event = self._number(kind, fields["generationId"] if fields else "", body, now)
+        box = client.mailbox
+        before = box.bytes + box.texts
+        box.append(event, fields)
+        self.memory.used += box.bytes + box.texts - before + EVENT_COST
+        if box.over(now):
             self.trim(client, now)
         return event
 

@@ -63,7 +63,7 @@ class SocketOutlet:
         data = self._sockets.take(self.connection)
         if data:
             self._size = len(data)
-            self._send(memoryview(data))
+            self._send(data)
         elif self.connection.ending == "gone":
             self.close()
 
@@ -91,7 +91,7 @@ class SocketOutlet:
         """Grows as the peer takes something; a unix socket acknowledges nothing, but its kernel takes."""
         return self._peer.acknowledged() - len(self._rest or b"")
 
-    def _send(self, data: memoryview) -> None:
+    def _send(self, data: bytes | memoryview) -> None:
         try:
             sent = self._sock.send(data)
         except BlockingIOError:
@@ -104,7 +104,7 @@ class SocketOutlet:
         else:
             if self._rest is None:
                 self._sockets.watch(self._sock.fileno(), EPOLLOUT)
-            self._rest = data[sent:]
+            self._rest = memoryview(data)[sent:]
 
     def _sent_all(self) -> None:
         if self._rest is not None:

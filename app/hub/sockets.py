@@ -74,7 +74,8 @@ class Sockets:
 
     def note_woken(self, outlet: SocketOutlet) -> None:
         self._woken.append(outlet)
-        self._expect_turn()
+        if not self._turns:
+            self._expect_turn()
 
     def note_nudged(self, outlet: SocketOutlet) -> None:
         self._nudged.append(outlet)

@@ -2,7 +2,7 @@
 
 http.client and urllib3 are made for bodies that are wanted whole: an event costs a dozen of their calls. A
 stream in chunks, and one that ends with its connection, is read from the socket itself here; whatever else
-there is (a known length, a compressor) goes through them. Used by upstream.py only.
+there is (a known length, a compressor) goes through them. Used by upstream.py, inlets.py and failures.py.
 """
 
 from __future__ import annotations
@@ -14,51 +14,69 @@ from typing import Any
 import requests
 from urllib3.exceptions import ProtocolError
 
-READ_SIZE = 65_536
+# Bytes a read: what is made of them is one piece of work, and everybody else waits for it.
+READ_SIZE = 16_384
 # [RFC 9112 7.1] the line that begins a chunk: its size in hex, perhaps an extension.
 _SIZE_LINE = 1_024
+_HEX = b"0123456789abcdefABCDEF"
 
 
-def pieces(response: requests.Response) -> Iterator[bytes]:
-    """The body as it comes, never empty. Raises what requests, urllib3 or the socket raise; where the body is
-    in chunks, ProtocolError also when the connection ends before them."""
-    receive = _receiver(response)
-    if receive is None:
-        while data := response.raw.read1(READ_SIZE, decode_content=True):
-            yield data
-        return
-    chunks = Chunks() if response.raw.chunked else None
-    while data := receive():
+class Body:
+    """What arrives of a response goes to `feed`, which returns whether it wants more.
+
+    `sock`: where to read, None where only `wait` can. Whoever reads hands over what the connection brings.
+    """
+
+    def __init__(self, response: requests.Response, feed: Callable[[bytes], bool]) -> None:
+        self._feed = feed
+        self._raw = response.raw
+        self._buffered = _buffered(response)
+        self.sock: Any = self._buffered.raw._sock if self._buffered else None
+        self._chunks = Chunks() if self._buffered and self._raw.chunked else None
+
+    def rest_of_head(self) -> bytes:
+        """What came along with the head: the first thing to read. Of a socket that waits, it is something."""
+        buffered, self._buffered = self._buffered, None
+        # The one read empties the buffer, which is smaller than that.
+        data: bytes = buffered.read1(READ_SIZE) if buffered else b""
+        return data
+
+    def wait(self) -> bytes:
+        """The next bytes, waited for; b"" at the end."""
+        data: bytes
+        if self.sock is None:
+            data = self._raw.read1(READ_SIZE, decode_content=True)
+        else:
+            data = self.rest_of_head() if self._buffered else self.sock.recv(READ_SIZE)
+        return data
+
+    def received(self, data: bytes) -> bool:
+        """Whether more is wanted after `data`, b"" for the end of the connection. Raises what `feed` raises,
+        and ProtocolError where the end comes before that of the body."""
+        chunks = self._chunks
         if chunks:
+            if not data:
+                raise ProtocolError("the connection ended before the last chunk")
             data = chunks.feed(data)
-        if data:
-            yield data
-        if chunks and chunks.ended:
-            return
-    if chunks:
-        raise ProtocolError("the connection ended before the last chunk")
+            return (not data or self._feed(data)) and not chunks.ended
+        return bool(data) and self._feed(data)
 
 
-def _receiver(response: requests.Response) -> Callable[[], bytes] | None:
-    """What gives the next bytes of the connection, b"" at its end; None where others have to read."""
-    raw = response.raw
-    parsed = getattr(raw, "_fp", None)
+def be_patient(response: requests.Response, seconds: float) -> None:
+    """How long each read of the body may take from here, where that can be said."""
+    file = getattr(getattr(response.raw, "_fp", None), "fp", None)
+    sock = getattr(getattr(file, "raw", None), "_sock", None)
+    if sock is not None:
+        sock.settimeout(seconds)
+
+
+def _buffered(response: requests.Response) -> Any:
+    """The file that http.client reads from, where the body can be read without it; else None."""
+    parsed = getattr(response.raw, "_fp", None)
     coded = response.headers.get("Content-Encoding", "identity").lower() != "identity"
     if coded or not isinstance(parsed, http.client.HTTPResponse) or parsed.fp is None:
         return None
-    if not parsed.chunked and parsed.length is not None:
-        return None
-    buffered: Any = parsed.fp
-    sock = buffered.raw._sock
-    # The clocks of an answer watch over it from here; a limit on each read would be a timer for each token.
-    sock.settimeout(None)
-    first = [buffered.read1]  # what came with the head; that empties the buffer
-
-    def receive() -> bytes:
-        data: bytes = first.pop()(READ_SIZE) if first else sock.recv(READ_SIZE)
-        return data
-
-    return receive
+    return parsed.fp if parsed.chunked or parsed.length is None else None
 
 
 class Chunks:
@@ -76,7 +94,7 @@ class Chunks:
         """What of the body `data` holds, maybe nothing. Raises ProtocolError."""
         if not self._left and not self._rest:  # between two chunks; nearly always one of them is all there is
             end = data.find(b"\r\n", 0, 20)
-            if end > 0 and data[:end].isalnum():
+            if end > 0:
                 size = _size(data[:end])
                 if len(data) == end + size + 4 and size:
                     return data[end + 2 : -2]
@@ -98,14 +116,12 @@ class Chunks:
                 if len(self._rest) >= _SIZE_LINE:
                     raise ProtocolError(f"a chunk begins with {self._rest[:20]!r}")
                 return
-            size = _size(data[at:end].partition(b";")[0].strip(b" \t"))
+            size = _size(data[at:end])
             at, self._left, self.ended = end + 2, size + 2 if size else 0, not size
 
 
-def _size(digits: bytes) -> int:
-    try:
-        if digits.isalnum():  # int() would also take "+a", "a_b" and spaces
-            return int(digits, 16)
-    except ValueError:
-        pass
-    raise ProtocolError(f"a chunk has the size {digits[:20]!r}")
+def _size(line: bytes) -> int:
+    digits = line if not line.strip(_HEX) else line.partition(b";")[0].strip(b" \t")
+    if not digits or digits.strip(_HEX):  # int() would also take "+a", "a_b", "0xa" and spaces
+        raise ProtocolError(f"a chunk has the size {line[:20]!r}")
+    return int(digits, 16)

@@ -5,6 +5,7 @@ Each becomes the UpstreamError that the event `error` is made of. Used by upstre
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
@@ -15,14 +16,17 @@ import urllib3
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from app.errors import UpstreamError
+from app.relay.body import be_patient
 from app.relay.clocks import SENTENCES
-from app.relay.reported import PASSING
+from app.relay.reported import PASSING, one_line
 
 STREAM, DOCUMENT = "text/event-stream", "application/json"
 # Of an error's body this much is read: enough for its message, too little to hurt.
 ERROR_BYTES = 65_536
-# Characters of it that are repeated.
-MESSAGE = 300
+# Seconds that the words of a refusal may take.
+PATIENCE = 2.0
+# Characters of a media type that are repeated.
+KIND = 100
 # requests, urllib3, http.client and the socket each raise their own; gevent raises OSError too.
 BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
 
@@ -40,9 +44,10 @@ def refused(response: requests.Response, name: str, clean: Callable[[bytes], byt
     status = response.status_code
     if status == 200 and kind(response) in (STREAM, DOCUMENT):
         return None
-    said = _error_text(clean(_some_of(response)))[:MESSAGE]
+    said = _error_text(clean(_some_of(response)))
     if status == 200:
-        message = f"The upstream {name} sent {kind(response) or 'no type'} instead of an event stream: {said}"
+        sent = kind(response)[:KIND] or "no type"
+        message = f"The upstream {name} sent {sent} instead of an event stream: {said}"
         return UpstreamError("not_a_stream", message, retryable=False)
     message = f"The upstream {name} answered {status}: {said}"
     if status in (401, 403):
@@ -71,10 +76,13 @@ def broken(error: Exception, name: str) -> UpstreamError:
 
 
 def _some_of(response: requests.Response) -> bytes:
-    try:
-        return bytes(response.raw.read(ERROR_BYTES, decode_content=True))
-    except BROKEN:  # a refusal whose words broke off is still a refusal
-        return b""
+    """The beginning of a body, as far as it comes without a longer wait."""
+    be_patient(response, PATIENCE)
+    data = b""
+    with contextlib.suppress(*BROKEN):  # a refusal whose words break off is still a refusal
+        while len(data) < ERROR_BYTES and (piece := response.raw.read1(ERROR_BYTES, decode_content=True)):
+            data += piece
+    return data
 
 
 def _error_text(body: bytes) -> str:
@@ -86,7 +94,7 @@ def _error_text(body: bytes) -> str:
         text = said if isinstance(said, str) else orjson.dumps(said).decode()
     except (orjson.JSONDecodeError, AttributeError):
         text = body.decode("utf-8", "replace")
-    return " ".join(text.split()) or "(no text)"
+    return one_line(text) or "(no text)"
 
 
 def _retry_after(response: requests.Response) -> float | None:

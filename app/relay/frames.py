@@ -32,8 +32,14 @@ class Frames:
 
     def feed(self, data: bytes) -> bytes:
         """The events that `data` completes, possibly none. Raises UpstreamError `too_large`."""
-        if self._is_whole(data):
-            return _valid(data)
+        if (  # nothing but whole events within the bounds, as nearly always
+            data.endswith(b"\n\n")
+            and not (self._rest or self._first or self._after_cr)
+            and len(data) <= self._max
+            and b"\r" not in data
+            and data.count(b"\n") <= MAX_LINES
+        ):
+            return data if data.isascii() else _valid(data)
         data = self._one_line_end(data)
         self._rest += data
         self._lines += data.count(b"\n")
@@ -60,17 +66,6 @@ class Frames:
             return lines[0] + b"\n\n"
         self.truncated = bool(lines)
         return b""
-
-    def _is_whole(self, data: bytes) -> bool:
-        """Whether `data` is nothing but whole events within the bounds: so it is from nearly all."""
-        return (
-            not self._rest
-            and not (self._first or self._after_cr)
-            and data.endswith(b"\n\n")
-            and len(data) <= self._max
-            and b"\r" not in data
-            and data.count(b"\n") <= MAX_LINES
-        )
 
     def _check(self, whole: bytes) -> None:
         """Raises where one event is beyond the bounds, the unfinished one or one of `whole`. A piece that is
@@ -115,8 +110,6 @@ class Frames:
 
 def _valid(events: bytes) -> bytes:
     """[spec] UTF-8 decode: a bad byte becomes U+FFFD and costs no more than itself."""
-    if events.isascii():
-        return events
     try:
         events.decode()
     except UnicodeDecodeError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.errors import UpstreamError
@@ -49,7 +49,7 @@ class Generation:
     """The state of one answer. Times are monotonic seconds."""
 
     def __init__(self, question: Question, upstream: str, model: str, clocks: Clocks, now: float) -> None:
-        self.question = question
+        self.question, self.id = question, question.generation_id
         self.upstream, self.model = upstream, model
         self.messages: Messages = []  # all that the model is given
         self.prepare: Callable[[], Messages] | None = (
@@ -62,8 +62,9 @@ class Generation:
         self.behind = False  # another answer of its conversation comes first
         self.position = 0  # in the line, from 1
         self.round = 0  # of the line, see places.py
-        self.attempt = 1
-        self.seq = 0
+        self.over = False  # takes no place any more: it has ended and is kept, or it never began
+        self.attempt = 0
+        self.seq = self.before = 0  # `before` this try
         self.size = 0
         self.message = Message()
         self.usage: dict[str, Any] = {}
@@ -78,6 +79,7 @@ class Generation:
         self.began = now
         self.waited = 0.0
         self.first: float | None = None
+        self.writing: float | None = None  # since when, in this try
         self.ended_at: float | None = None
         self._lock = threading.Lock()
 
@@ -85,19 +87,15 @@ class Generation:
         asked = self.question
         return f"<Generation {asked.generation_id} of {asked.client_id}: {self.state}, {self.seq} deltas>"
 
-    @property
-    def id(self) -> str:
-        return self.question.generation_id
-
-    @property
-    def over(self) -> bool:
-        """Whether it takes no place any more, since it has ended or never began."""
-        return self.state in OVER
-
     def queue(self, position: int) -> dict[str, Any]:
         """It waits for its turn. The fields of `queued`."""
         self.position = position
         return {"generationId": self.id, "position": position}
+
+    def refuse(self) -> None:
+        """It never was."""
+        with self._lock:
+            self.state, self.over = "refused", True
 
     def admit(self, now: float) -> None:
         """Its turn has come. Its clocks begin; its timing began when it was asked."""
@@ -119,6 +117,7 @@ class Generation:
         self.restarted = self.restarted or self.size > 0
         self.attempt += 1
         self.message, self.size, self.usage = Message(), 0, {}
+        self.before, self.writing = self.seq, None
         self.clocks.attempt(now)
         self.line = Line()
         if self.stopping:  # asked between two lines
@@ -128,14 +127,16 @@ class Generation:
         """Takes one delta in; returns the fields of its event."""
         self.seq += 1
         self.size += size
-        self.first = now if self.first is None else self.first
-        self.clocks.content(now)
+        if self.writing is None:
+            self.writing = now
+            self.first = now if self.first is None else self.first
+        self.clocks.said = now
         self.message.add(data)
         return {"generationId": self.id, "seq": self.seq, "data": data}
 
     def started(self) -> dict[str, Any]:
-        """The fields of `started`."""
-        asked = self.question
+        """A try begins. The fields of `started`."""
+        asked, self.attempt = self.question, self.attempt or 1
         return {
             "generationId": self.id,
             "conversationId": asked.conversation_id,
@@ -154,7 +155,7 @@ class Generation:
             "usage": self.usage or self._estimate(),
             "timing": self._timing(now),
             "attempts": self.attempt,
-            "upstream": self.upstream,
+            "upstream": self.upstream if self.attempt else "",
             "model": self.model,
         }
 
@@ -166,6 +167,12 @@ class Generation:
             "retryable": error.retryable,
             "partial": self.size > 0,
         })  # fmt: skip
+
+    def let_go(self) -> None:
+        """It is only remembered from now on, for minutes: what it was asked may be megabytes."""
+        self.messages, self.prepare = [], None
+        self.question = replace(self.question, said={}, options={})
+        self.message.compact()
 
     def view(self, ended: bool) -> dict[str, Any]:
         """What GET /chat/<id> answers. `ended`: whether its end may be told yet, see app/web/chat.py."""
@@ -186,7 +193,7 @@ class Generation:
 
     def _end(self, state: str, now: float, fields: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         with self._lock:
-            if self.over:
+            if self.state in OVER:
                 return None
             self.state = state
             self.ended_at = now
@@ -195,10 +202,12 @@ class Generation:
 
     def _estimate(self) -> dict[str, Any]:
         """Tokens as counted here, where the upstream didn't: most send one in each delta, some several."""
+        if not self.attempt:  # nobody was asked
+            return {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "estimated": True}
         asked = sum(len(str(message.get("content", ""))) for message in self.messages)
         said = sum(map(len, (*self.message.content, *self.message.reasoning)))
         prompt, answer = (-(-size // CHARACTERS_PER_TOKEN) for size in (asked, said))
-        answer = max(answer, self.seq)
+        answer = max(answer, self.seq - self.before)
         return {
             "prompt_tokens": prompt,
             "completion_tokens": answer,
@@ -208,9 +217,9 @@ class Generation:
 
     def _timing(self, now: float) -> dict[str, Any]:
         first = self.first
-        writing = 0.0 if first is None else now - first
+        writing = 0.0 if self.writing is None else now - self.writing
         counted = self.usage.get("completion_tokens")
-        tokens = counted if isinstance(counted, int) and counted > 0 else self.seq
+        tokens = counted if isinstance(counted, int) and counted > 0 else self.seq - self.before
         return {
             "first_token_ms": round((first - self.began) * 1000, 1) if first is not None else None,
             "total_ms": round((now - self.began) * 1000, 1),

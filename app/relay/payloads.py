@@ -33,6 +33,8 @@ _HALF = 6
 _SEAM = re.compile(rb"(?:data: ?|\n)(?=\{|\[DONE\])")
 # So many parts of one event are looked at: each may be JSON that is large and broken at its end.
 _PARTS = 16
+# Bytes of a usage at most.
+_COUNTS = 16_384
 # Characters of a payload that an error repeats.
 _QUOTED = 200
 
@@ -67,13 +69,19 @@ class Payloads:
         if chunk.get("error"):
             raise reported(chunk)
         said: list[Said] = []
-        choice = _choice_0(chunk)
+        choices = chunk.get("choices")
+        choice = choices[0] if type(choices) is list and len(choices) == 1 else None
+        if type(choice) is not dict or choice.get("index"):  # not just the first one, as nearly always
+            choice = _choice_0(chunk)
         if choice:
             reason = choice.get("finish_reason")
             if reason == "error" or choice.get("error"):  # so OpenRouter ends what broke
                 raise reported({"error": choice.get("error") or "it ended with an error"})
             delta = choice.get("delta")
-            data = self._data(choice.get("message") if delta is None else delta)
+            if type(delta) is dict and len(delta) == 1 and type(delta.get("content")) is str:
+                data = delta if delta["content"] else {}  # but a text, as nearly always
+            else:
+                data = self._data(choice.get("message") if delta is None else delta)
             if data:
                 said.append(Delta(data))
             if reason:  # "" on every chunk means: not yet
@@ -81,7 +89,7 @@ class Payloads:
         elif "error" in (chunk.get("object"), chunk.get("type")):
             raise reported(chunk)
         usage = chunk.get("usage") or choice.get("usage")
-        if type(usage) is dict:
+        if type(usage) is dict and _can_be_told(usage):
             said.append(Usage(usage))
         return said
 
@@ -89,10 +97,7 @@ class Payloads:
         """The `data` of a Delta: only what is there."""
         if type(delta) is not dict:
             return {}
-        content = delta.get("content")
-        if type(content) is str and len(delta) == 1:  # nearly all of them
-            return {"content": content} if content else {}
-        data = _texts(content)
+        data = _texts(delta.get("content"))
         thought = next((delta[n] for n in _REASONING if isinstance(delta.get(n), str) and delta[n]), "")
         if thought:
             data["reasoning"] = thought
@@ -186,6 +191,14 @@ def _texts(content: Any) -> dict[str, Any]:
             text.append(part["text"])
     joined = {"content": "".join(text), "reasoning": "".join(thought)}
     return {name: value for name, value in joined.items() if value}
+
+
+def _can_be_told(data: dict[str, Any]) -> bool:
+    """Whether it can be passed on: orjson reads more levels than it writes, and nobody counts in MiB."""
+    try:
+        return len(orjson.dumps(data)) <= _COUNTS
+    except TypeError:
+        return False
 
 
 def _quoted(payload: bytes) -> str:

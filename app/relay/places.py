@@ -1,7 +1,8 @@
 """Who runs, who waits, and whose turn is next: the limits of answers at once, and a fair line before them.
 
 The line is one of start-time fair queueing: each question of a client comes a round after that client's last
-one, and no round begins before that of whoever ran last. So nobody waits for all that another one has asked.
+one, also where that was answered while others waited, and no round begins before that of whoever ran last. So
+nobody waits for all that another one asks.
 Pure; whoever calls holds the relay's lock. Used by relay.py only.
 """
 
@@ -47,6 +48,7 @@ class Places:
         self._talks: dict[tuple[str, str], Generations] = {}  # those that run or wait in a conversation
         self._round = 0  # of whoever began last
         self._rounds: dict[str, dict[str, int]] = {}  # of all that a client has here
+        self._served: dict[str, int] = {}  # the last round of clients that had a turn while others wait
 
     def __len__(self) -> int:
         return len(self.running) + len(self.waiting)
@@ -65,26 +67,33 @@ class Places:
         self._give_round(generation)
         talk = self._talks.setdefault((asked.client_id, asked.conversation_id), {})
         talk[generation.id] = generation
-        if self._may_run(generation):
+        # Who has ended and not left yet makes room for those in line first: it is told to them as it leaves.
+        if self._may_run(generation) and not any(map(self._may_run, self.waiting.values())):
             self._run(generation)
             return True
         try:
             self._check_line(asked.client_id)
         except BaseException:
-            self.leave(generation)
+            self._forget(generation)
             raise
         self.waiting[generation.id] = generation
         return False
 
     def leave(self, generation: Generation) -> list[Generation]:
         """Forgets it, whether it ran or waited; those whose turn it is now are among the running."""
+        self._forget(generation)
+        return self.due()
+
+    def _forget(self, generation: Generation) -> None:
         asked = generation.question
         self.waiting.pop(generation.id, None)
-        self.running.pop(generation.id, None)
+        if self.running.pop(generation.id, None) and self.waiting:
+            self._served[asked.client_id] = max(generation.round, self._served.get(asked.client_id, 0))
+        elif not self.waiting:
+            self._served.clear()
         _drop(self._of_client, asked.client_id, generation.id)
         _drop(self._rounds, asked.client_id, generation.id)
         _drop(self._talks, (asked.client_id, asked.conversation_id), generation.id)
-        return self._due() if self.waiting else []
 
     def line(self) -> list[Generation]:
         """Those who wait, in the order in which it will be their turn: by round, then by arrival."""
@@ -92,10 +101,12 @@ class Places:
 
     def _give_round(self, generation: Generation) -> None:
         rounds = self._rounds.setdefault(generation.question.client_id, {})
-        generation.round = max(self._round, 1 + max(rounds.values(), default=-1))
+        last = max([*rounds.values(), self._served.get(generation.question.client_id, -1)])
+        generation.round = max(self._round, 1 + last)
         rounds[generation.id] = generation.round
 
-    def _due(self) -> list[Generation]:
+    def due(self) -> list[Generation]:
+        """Those whose turn it is; they are among the running from here on."""
         due = []
         for generation in self.line():
             if self._may_run(generation):
@@ -115,7 +126,9 @@ class Places:
         )
 
     def _run(self, generation: Generation) -> None:
-        self._round = max(self._round, generation.round)
+        if generation.round > self._round:
+            self._round = generation.round
+            self._served = {c: r for c, r in self._served.items() if r >= self._round}
         self.waiting.pop(generation.id, None)
         self.running[generation.id] = generation
         self._of_client.setdefault(generation.question.client_id, {})[generation.id] = generation

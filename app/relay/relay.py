@@ -62,8 +62,8 @@ class Relay:
             known.begun.wait()
             if known.state != "refused":
                 return known, False
-        self._engage(generation)
         try:
+            self._engage(generation)
             self._announce(generation, prepare)
         except BaseException:
             self._refuse(generation)
@@ -133,6 +133,7 @@ class Relay:
                 known = self._known.same(question)
                 if known:
                     return known
+                self._known.check_room()
                 busy = self._places.talk(question.client_id, question.conversation_id)
                 if not busy or question.on_busy != "interrupt" or self._closed:
                     self._enter(generation, busy)
@@ -145,7 +146,6 @@ class Relay:
             raise Overloaded("The server is about to restart", retry_after=5)
         if busy and generation.question.on_busy != "queue":
             raise Conflict("An answer is running in this conversation", code="busy", field="conversationId")
-        self._known.check_room()
         generation.behind = bool(busy)
         generation.in_line = not self._places.enter(generation)
         generation.state = "queued" if generation.in_line else "running"
@@ -158,7 +158,6 @@ class Relay:
             if not generation.in_line:
                 self._spawn(self._answer, generation)  # it waits until the start is told
         except RuntimeError as error:
-            self._refuse(generation)
             raise Overloaded("No thread can be had for the answer", retry_after=5) from error
 
     def _announce(self, generation: Generation, prepare: Callable[[], Messages]) -> None:
@@ -175,9 +174,9 @@ class Relay:
     def _refuse(self, generation: Generation) -> None:
         """Gives the claim back; whoever waits for its start finds that it never was."""
         with self._lock:
-            generation.state = "refused"
+            generation.refuse()
             self._known.drop(generation)
-            due = self._places.leave(generation)
+            due = self._leave(generation)
         generation.begun.set()
         self._turn(due)
 
@@ -203,34 +202,48 @@ class Relay:
                 continue
             if not generation.ended.wait(max(0.0, deadline - time.monotonic())):
                 self._worker.stopped(generation)
+                with self._lock:
+                    due = self._admitted(self._places.due())
+                self._turn(due)
 
     def _quit(self, generation: Generation, why: str) -> None:
         """Asks a worker to end; who is in line has none, and is ended here."""
         generation.stop(why)
         with self._lock:
             waited = generation.id in self._places.waiting
-            due = self._places.leave(generation) if waited else []
-        if waited:
-            self._worker.stopped(generation)
-            self._settle(generation)
-            generation.ended.set()
-        self._turn(due)
+            due = self._leave(generation) if waited else []
+        try:
+            if waited:
+                self._worker.stopped(generation)
+        finally:
+            if waited:
+                self._settle(generation)
+                generation.ended.set()
+            self._turn(due)
 
     def _settle(self, generation: Generation) -> None:
         """It has ended: it is only remembered, and its place is another's."""
         self._turn(self._left(generation))
 
     def _left(self, generation: Generation) -> list[Generation]:
-        generation.messages, generation.prepare = [], None  # they may be megabytes
-        generation.message.compact()
+        generation.let_go()
         with self._lock:
             self._known.ended(generation)
-            return self._places.leave(generation)
+            return self._leave(generation)
+
+    def _leave(self, generation: Generation) -> list[Generation]:
+        """Needs the lock. Its place is given on; those who have it now are to begin."""
+        return self._admitted(self._places.leave(generation))
+
+    def _admitted(self, due: list[Generation]) -> list[Generation]:
+        """Needs the lock, or the clocks of the line would ring for who has left it."""
+        for generation in due:
+            generation.admit(self._clock())
+        return due
 
     def _turn(self, due: list[Generation]) -> None:
         """Those whose turn it is begin."""
         for generation in due:
-            generation.admit(self._clock())
             try:
                 self._spawn(self._answer, generation)
             except RuntimeError:
@@ -257,7 +270,8 @@ class Relay:
     def _tend(self, now: float) -> None:
         """Ends whom nobody reads and who waited too long; tells those in line how far they have come."""
         with self._lock:
-            waiting, everything = list(self._places.waiting.values()), self._places.all()
+            everything = [g for g in self._places.all() if g.begun.is_set()]  # no end before its start
+            waiting = [g for g in everything if g.id in self._places.waiting]
         for generation in self._leaving.gone(everything, now):
             self._quit(generation, "left")
         for generation in waiting:
@@ -266,5 +280,5 @@ class Relay:
         positions = self._positions()
         for generation in waiting:
             at = positions.get(generation.id, generation.position)
-            if at != generation.position and generation.begun.is_set():
+            if at != generation.position:
                 self._worker.queue(generation, at)

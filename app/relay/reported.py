@@ -12,7 +12,7 @@ from typing import Any
 from app.errors import UpstreamError
 
 # Characters of its message that are repeated.
-_MESSAGE = 300
+MESSAGE = 300
 # What an error's `code`, `type` or `status` is about, the first that fits: a number wins over words.
 _STATUS = re.compile(r"(?<!\d)[45]\d\d(?!\d)")
 _RATE = re.compile(r"rate_?limit|too_?many|quota|resource_?exhausted|throttl")
@@ -35,9 +35,14 @@ def reported(chunk: Any) -> UpstreamError:
         details = error
     elif error:  # its text, or only that there is one
         details = {**details, "message": details.get("message") or error}
-    message = f"The upstream reports: {details.get('message') or 'an error'}"[:_MESSAGE]
+    message = one_line(f"The upstream reports: {details.get('message') or 'an error'}")
     code, retryable = _kind(details)
     return UpstreamError(code, message, retryable=retryable, retry_after=_retry_after(details))
+
+
+def one_line(text: str, most: int = MESSAGE) -> str:
+    """What somebody else says, so that it can stand in a log: a line break would begin a line of its own."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * most]).split())[:most]
 
 
 def _kind(details: dict[str, Any]) -> tuple[str, bool]:

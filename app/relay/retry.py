@@ -46,6 +46,12 @@ class Route:
         self._policy = policy
         self._tries = [0] * count
         self._ready = [0.0] * count  # seconds since the answer began
+        self._since = 0.0
+
+    def begin_anew(self, spent: float) -> None:
+        """There was text, and the answer starts over: budget and tries are those of a new beginning, in which
+        the one that broke off has none behind it."""
+        self._tries, self._since = [-1] * len(self._tries), spent
 
     def after(self, error: UpstreamError, spent: float, chance: float) -> float | None:
         """Seconds to wait before `at` is asked, None where nobody is any more.
@@ -61,4 +67,6 @@ class Route:
         when, _, self.at = min(
             zip((max(r, spent) for r in self._ready), self._tries, range(len(self._tries)), strict=True)
         )
-        return when - spent if when <= self._policy.budget else None
+        # Who wasn't asked yet costs no more than a first try, however long another one took to fail.
+        allowed = not self._tries[self.at] or when <= self._since + self._policy.budget
+        return when - spent if allowed and when < NEVER else None

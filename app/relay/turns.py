@@ -1,13 +1,13 @@
 """A reader that never has to wait gives way all the same: among greenlets nobody else would get a turn.
 
 An upstream that sends faster than is read would stop the whole process until its answer is over, and comments
-are no answer. Among threads it costs nothing. Used by upstream.py only.
+are no answer. Among threads it costs nothing. Used by inlets.py only.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 # Seconds of work in one piece; what others do, Stop among it, takes several turns.
 TURN = 0.002
@@ -26,21 +26,14 @@ class Turns:
         self._clock, self._sleep = clock, sleep
         self._rested = clock()
 
-    def each(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """The pieces, for each of which its reader may have to wait."""
-        while True:
-            self.give_way()
-            before = self._clock()
-            piece = next(pieces, None)
-            now = self._clock()
-            if now - before > WAITED:
-                self._rested = now
-            if piece is None:
-                return
-            yield piece
-
-    def give_way(self) -> None:
-        """To be called between two small pieces of work."""
-        if self._clock() - self._rested > TURN:
+    def read(self, wait: Callable[[], bytes]) -> bytes:
+        """The next piece, for which its reader may have to `wait`."""
+        before = self._clock()
+        if before - self._rested > TURN:
             self._sleep(MOMENT)
-            self._rested = self._clock()
+            self._rested = before = self._clock()
+        piece = wait()
+        now = self._clock()
+        if now - before > WAITED:
+            self._rested = now
+        return piece

@@ -7,7 +7,7 @@ before it connects, and one family of errors: everything that goes wrong leaves 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,18 +15,21 @@ import orjson
 import requests
 
 from app.errors import UpstreamError
-from app.relay.body import pieces
+from app.relay.body import Body
 from app.relay.deltas import Said
 from app.relay.failures import BROKEN, DOCUMENT, broken, ended, kind, refused
+from app.relay.inlets import Read, in_thread
 from app.relay.line import Line, calling, open_session
-from app.relay.parser import Parser
+from app.relay.parser import HIDDEN, Parser
 from app.relay.payloads import document
-from app.relay.turns import Turns
+from app.relay.reported import MESSAGE, one_line
 
+# Why a call is cut because somebody wants its end, and not because it has a fault.
+MEANT = frozenset(("stopped", "left", "interrupted"))
 # Characters from which on a key is taken for a secret that no text holds by chance.
 SECRET = 12
 
-Stream = Generator[Said, None, None]
+Hear = Callable[[Said], bool]
 
 
 class Upstream:
@@ -36,6 +39,7 @@ class Upstream:
     the place of `Authorization: Bearer`. `body`: fields that each request has unless the asker says
     otherwise; None as a value keeps the field out. `ca`: a file with the certificates to trust, "" for those
     that everybody trusts. `context`: tokens of a whole conversation that the model can take, 0 where unknown.
+    `read`: how a body is read, see inlets.py.
     """
 
     def __init__(
@@ -54,32 +58,38 @@ class Upstream:
         read_timeout: float = 1800.0,
         max_event: int = 8 << 20,
         session: requests.Session | None = None,
+        read: Read = in_thread,
     ) -> None:
         self.model, self.context = model, context
         self.name = name or urlsplit(url).netloc.rpartition("@")[2] or "none"
         self._url, self._key = url and f"{url}{path}", key
         self._headers = _headers(headers or {}, key)
-        self._body, self._ca = dict(body or {}), ca
+        self._body = dict(body or {})
         self._timeouts = (connect_timeout, read_timeout)
         self._max_event = max_event
-        self._session = session or open_session()
+        self._session, self._read = session or open_session(ca), read
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name} {self.model}>"
 
-    def stream(self, body: dict[str, Any], line: Line, on_bytes: Callable[[], None]) -> Stream:
-        """What the model says, as it says it. `body` as for POST /chat/completions, without `stream`.
+    def ask(self, body: dict[str, Any], line: Line, hear: Hear) -> None:
+        """Asks, and returns when the answer is over or `hear` has enough.
 
-        `on_bytes` is called for every piece that arrives, comments included. Raises UpstreamError; after
-        `line.cut` its code is what was given as `why`. The socket is closed when the iteration ends.
+        `body` as for POST /chat/completions, without `stream`. `hear` is given what the model says as it says
+        it, and returns whether it wants more; it may not wait, for it may be called on an event loop. Every
+        piece that arrives, comments included, is counted in `line.pieces`. Raises UpstreamError; after
+        `line.cut` its code is what was given as `why`. The socket is closed when this returns.
         """
         try:
             with contextlib.closing(self._post(body, line)) as response:
                 refusal = refused(response, self.name, self._scrubbed)
-                line.check()
-                if refusal:
+                if refusal and line.why not in MEANT:  # a clock that rings while it is read changes nothing
                     raise refusal
-                yield from self._said(response, line, on_bytes)
+                line.check()
+                listen = self._document if kind(response) == DOCUMENT else self._stream
+                listen(response, line, hear)
+        except UpstreamError as error:
+            raise error.saying(one_line(self._hidden(error.message), 2 * MESSAGE)) from None
         except BROKEN as error:
             raise ended(line.why) if line.why else broken(error, self.name) from error
         finally:
@@ -94,7 +104,6 @@ class Upstream:
                 data=orjson.dumps(self._asked(body)),
                 headers=self._headers,
                 timeout=self._timeouts,
-                verify=self._ca or None,
                 stream=True,
                 allow_redirects=False,  # a redirect would carry the key and the question elsewhere
             )
@@ -106,37 +115,53 @@ class Upstream:
         left_out += [] if body.get("model") else ["model"]  # where nobody names one the upstream has its own
         return {k: v for k, v in {**self._body, **body, **fixed}.items() if k not in left_out}
 
-    def _said(self, response: requests.Response, line: Line, on_bytes: Callable[[], None]) -> Iterator[Said]:
-        if kind(response) == DOCUMENT:
-            yield from document(self._whole(response, line, on_bytes))
-            return
-        parser, turns = Parser(self._max_event, self._scrubbed), Turns()
-        for data in turns.each(pieces(response)):
-            line.check()  # what was received before the cut is still there to be read
-            on_bytes()
-            for said in parser.feed(data):
-                yield said
-                turns.give_way()
-        line.check()  # where the end of the connection is the end of the body, a cut looks like one
-        yield from parser.end()
+    def _stream(self, response: requests.Response, line: Line, hear: Hear) -> None:
+        parser, enough = Parser(self._max_event, self._secret), False
 
-    def _whole(self, response: requests.Response, line: Line, on_bytes: Callable[[], None]) -> bytes:
+        def feed(data: bytes) -> bool:
+            nonlocal enough
+            if line.why:  # what was received before the cut is still there to be read
+                line.check()
+            line.pieces += 1
+            for said in parser.feed(data):
+                if not hear(said):
+                    enough = True
+                    return False
+            return True
+
+        self._read(Body(response, feed))
+        line.check()  # where the end of the connection is the end of the body, a cut looks like one
+        if not enough:
+            all(hear(said) for said in parser.end())
+
+    def _document(self, response: requests.Response, line: Line, hear: Hear) -> None:
         """A document that came in the place of a stream."""
-        body = bytearray()
-        for data in Turns().each(pieces(response)):
+        whole = bytearray()
+
+        def feed(data: bytes) -> bool:
             line.check()
-            on_bytes()
-            body += data
-            if len(body) > self._max_event:
-                message = f"The upstream {self.name} sent a document of more than {self._max_event} bytes"
-                raise UpstreamError("too_large", message, retryable=False)
+            line.pieces += 1
+            whole.extend(data)
+            return len(whole) <= self._max_event
+
+        self._read(Body(response, feed))
         line.check()
-        return self._scrubbed(bytes(body))
+        if len(whole) > self._max_event:
+            message = f"The upstream {self.name} sent a document of more than {self._max_event} bytes"
+            raise UpstreamError("too_large", message, retryable=False)
+        all(hear(said) for said in document(self._scrubbed(bytes(whole))))
+
+    @property
+    def _secret(self) -> bytes:
+        """The key, which some repeat in their errors and which must not get into a page or a log. One as
+        short as "ollama" or "EMPTY" is no secret, and may stand in any answer."""
+        return self._key.encode() if len(self._key) >= SECRET else b""
+
+    def _hidden(self, text: str) -> str:
+        return text.replace(self._key, HIDDEN.decode()) if self._secret else text
 
     def _scrubbed(self, data: bytes) -> bytes:
-        """Without the key, which some repeat in their errors: it must not get into a page or a log. One as
-        short as "ollama" or "EMPTY" is no secret, and may stand in any answer."""
-        return data.replace(self._key.encode(), b"***") if len(self._key) >= SECRET else data
+        return data.replace(self._secret, HIDDEN) if self._secret else data
 
 
 def _headers(own: Mapping[str, str], key: str) -> dict[str, str]:

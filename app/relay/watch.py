@@ -6,11 +6,14 @@ Leaving, stopping and timing out are three things; this is where two of them are
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.relay.generation import Generation
+
+log = logging.getLogger(__name__)
 
 # Seconds between two looks at the clocks of all answers.
 PERIOD = 0.1
@@ -92,7 +95,10 @@ class Watch:
         pause, looking = threading.Event(), True
         while looking:
             while self._any():
-                self.look(self._clock())
+                try:
+                    self.look(self._clock())
+                except Exception:  # the next look may succeed, and without one no clock would ring again
+                    log.exception("a look at the answers failed")
                 pause.wait(PERIOD)
             self._end()
             # Who came in right before that relies on this thread.
@@ -102,7 +108,7 @@ class Watch:
         """One look."""
         for generation in self._running():
             line = generation.line  # first: a clock of the last try must not cut the next
-            code = generation.clocks.rang(now)
+            code = generation.clocks.rang(now, line.pieces)
             if code:
                 line.cut(code)
         if now - self._slow_at >= SLOW_PERIOD:

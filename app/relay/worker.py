@@ -9,7 +9,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +16,7 @@ import orjson
 
 from app.errors import Problem, UpstreamError
 from app.relay.clocks import FINISHED, SENTENCES
-from app.relay.deltas import Delta, Usage
+from app.relay.deltas import Delta, Finished, Said, Usage
 from app.relay.generation import Generation
 from app.relay.retry import RetryPolicy, Route
 from app.relay.upstream import Upstream
@@ -26,6 +25,10 @@ log = logging.getLogger(__name__)
 
 # The reason where an upstream says that it is through, and not why: to call that `stop` would be a guess.
 UNKNOWN = "unknown"
+# After the reason for the end these cost nothing of the text.
+HARMLESS = frozenset((FINISHED, "cut", "malformed", "too_large"))
+# The fields of `done` that the log has too.
+MEASURES = ("usage", "timing", "attempts", "upstream", "model")
 # Characters of an upstream's own word for a reason.
 WORD = 64
 
@@ -42,6 +45,39 @@ class Size:
 
     deltas: int = 32_768
     bytes: int = 2 << 20
+
+
+class Heard:
+    """What one try says, as it says it: each delta is said on, the rest is kept for the verdict."""
+
+    def __init__(
+        self, generation: Generation, add: Callable[[Generation, Delta], bool], clock: Callable[[], float]
+    ) -> None:
+        self.reason = ""
+        self._generation, self._add, self._clock = generation, add, clock
+
+    def __call__(self, said: Said) -> bool:
+        """Whether more is to come."""
+        if type(said) is Delta:
+            if self._add(self._generation, said):
+                return True
+            self.reason = "length"
+            return False
+        if type(said) is Usage:
+            self._generation.usage = said.data
+            return not self.reason  # after the reason it is the last
+        assert type(said) is Finished
+        if not self.reason:  # said again it must not put the end off
+            self._generation.clocks.finish(self._clock())
+        self.reason = self.reason or said.reason[:WORD] or UNKNOWN
+        return bool(said.reason)  # after `[DONE]` nothing is
+
+    def verdict(self) -> str:
+        """The reason that it ended; raises UpstreamError where it only broke off."""
+        if not self.reason:
+            raise UpstreamError("cut", "The model's answer ended in the middle")
+        called = self.reason == "stop" and self._generation.message.tool_calls
+        return "tool_calls" if called else self.reason
 
 
 class Worker:
@@ -103,8 +139,10 @@ class Worker:
         try:
             if generation.prepare:
                 generation.messages = generation.prepare()
-        except Problem as problem:  # the conversation was deleted meanwhile
-            self._failed(generation, UpstreamError("interrupted", problem.detail, retryable=False))
+        except Problem as problem:  # no room at this moment; or the conversation was deleted meanwhile
+            passing = problem.status in (429, 503)
+            code = "busy" if passing else "interrupted"
+            self._failed(generation, UpstreamError(code, problem.detail, retryable=passing))
             return False
         self.begin(generation)
         return True
@@ -146,43 +184,35 @@ class Worker:
         if generation.size and not restarts:
             return None
         spent = self.clock() - generation.began - generation.waited
+        if generation.size and error.retryable:
+            route.begin_anew(spent)
         return route.after(error, spent, self._chance())
 
     def _read(self, generation: Generation, upstream: Upstream) -> str:
         """Reads one try to its end and returns the reason; raises UpstreamError where it has none."""
-        reason, told = "", False
         body = {**generation.question.options, "model": generation.model, "messages": generation.messages}
-        clocks = generation.clocks
-        stream = upstream.stream(body, generation.line, lambda: clocks.byte(self.clock()))
+        heard = Heard(generation, self._add, self.clock)
         try:
-            with closing(stream) as said:
-                for item in said:
-                    if isinstance(item, Delta):
-                        if not self._add(generation, item):
-                            return "length"
-                    elif isinstance(item, Usage):
-                        generation.usage, told = item.data, bool(reason)
-                    else:
-                        if not reason:  # said again it must not put the end off
-                            clocks.finish(self.clock())
-                        reason, told = reason or item.reason[:WORD] or UNKNOWN, not item.reason
-                    if told:  # usage after the reason, or `[DONE]`: nothing more is to come
-                        break
+            upstream.ask(body, generation.line, heard)
         except UpstreamError as error:
-            if not reason or generation.stopping or error.code not in (FINISHED, "cut"):
+            if not heard.reason or generation.stopping or error.code not in HARMLESS:
                 raise
-        if not reason:
-            raise UpstreamError("cut", "The model's answer ended in the middle")
-        return "tool_calls" if reason == "stop" and generation.message.tool_calls else reason
+        return heard.verdict()
 
     def _add(self, generation: Generation, delta: Delta) -> bool:
         """Says one delta. False where the answer is as long as it may get."""
         if generation.stopping:
             raise UpstreamError(generation.stopping, "Ended from here")
         size = len(orjson.dumps(delta.data))
-        if generation.seq >= self._size.deltas or generation.size + size > self._size.bytes:
+        if (
+            generation.seq - generation.before >= self._size.deltas
+            or generation.size + size > self._size.bytes
+        ):
             return False
-        self._say(generation, "delta", generation.add(delta.data, size, self.clock()))
+        fields = generation.add(delta.data, size, self.clock())
+        cursor = self._publish(generation.question.client_id, "delta", fields)
+        if cursor:
+            generation.last_event_id = cursor
         return True
 
     def _finished(self, generation: Generation, reason: str) -> None:
@@ -198,6 +228,7 @@ class Worker:
             self._keep(generation)
         except Exception:
             log.exception("an answer could not be stored: %r", generation)
+        generation.over = True  # before it is told: who hears of it may ask again at once
         self._say(generation, kind, fields)
         log.info("answer %s", self._in_one_line(generation, kind, fields))
 
@@ -209,7 +240,8 @@ class Worker:
             "client": asked.client_id,
             "end": kind,
             "reason": fields.get("reason") or fields.get("code"),
-            **generation.measures(self.clock()),
+            **({} if kind == "done" else generation.measures(self.clock())),
+            **{name: fields[name] for name in MEASURES if name in fields},
             "waited_ms": round(generation.waited * 1000, 1),
             "deltas": generation.seq,
             "bytes": generation.size,

@@ -7,38 +7,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from tests.browser.states import DONE, IDS, STARTED, answer, delta, play
+
 pytestmark = pytest.mark.browser
-
-# Plays steps on the state: an event of the server as it is, or {act: name, …} for what the page does itself.
-PLAY = """async (steps) => {
-    const { emptyState, receive } = await import('/static/src/page/state.js');
-    const actions = await import('/static/src/page/actions.js');
-    let state = { ...emptyState(), loading: false };
-    let at = 1_000;
-    for (const { act, ...step } of steps) {
-        at += 1_000;
-        state = act ? actions[act](state, { at, ...step }) : receive(state, step, at);
-    }
-    return state;
-}"""
-IDS = {"generationId": "g", "conversationId": "c"}
-STARTED = {"type": "started", **IDS, "attempt": 1, "model": "m", "data": {"role": "user", "content": "q"}}
-DONE = {"type": "done", "generationId": "g", "seq": 2, "reason": "stop"}
-
-
-def delta(seq: int, text: str, **more: Any) -> dict[str, Any]:
-    return {"type": "delta", "generationId": "g", "seq": seq, "data": {"content": text}, **more}
-
-
-def play(lab: Page, *steps: dict[str, Any]) -> dict[str, Any]:
-    state: dict[str, Any] = lab.evaluate(PLAY, list(steps))
-    return state
-
-
-def answer(state: dict[str, Any]) -> dict[str, Any]:
-    answers: list[dict[str, Any]] = [turn for turn in state["turns"] if turn["kind"] == "answer"]
-    return answers[-1]
-
 
 def test_an_answer_goes_from_connecting_to_done(lab: Page) -> None:
     ask: dict[str, Any] = {"act": "asked", "generationId": "g", "content": "q"}

@@ -6,28 +6,68 @@ must wait for what the relay did with the last one.
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.relay.clocks import Allowed, Clocks
-from app.relay.generation import Generation, Question
+import requests
+import urllib3
+from requests.structures import CaseInsensitiveDict
 
+from app.relay.clocks import Allowed, Clocks
+from app.relay.deltas import Said
+from app.relay.generation import Generation, Question
+from app.relay.line import Line
+from app.relay.upstream import Upstream
+
+ROOT = Path(__file__).resolve().parents[2]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 UNTIL_CLOSE = HEAD + b"Connection: close\r\n\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 DONE = b"data: [DONE]\n\n"
+ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
 def chunk(text: str = "", finish: str | None = None) -> bytes:
     """One event as an OpenAI-compatible server sends it."""
     choice = {"index": 0, "delta": {"content": text} if text else {}, "finish_reason": finish}
     return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+
+
+def heard(
+    upstream: Upstream,
+    body: dict[str, Any] = ASKED,
+    line: Line | None = None,
+    said: list[Said] | None = None,
+) -> list[Said]:
+    """All that an upstream says; `said` has it as it comes, and before an error."""
+    said = [] if said is None else said
+
+    def hear(item: Said) -> bool:
+        said.append(item)
+        return True
+
+    upstream.ask(body, line or Line(), hear)
+    return said
+
+
+def responded(sock: socket.socket) -> requests.Response:
+    """What a call gives whose answer comes on this socket: its head is read, and what came along with it."""
+    parsed = http.client.HTTPResponse(sock)
+    parsed.begin()
+    response = requests.Response()
+    response.raw = urllib3.HTTPResponse(parsed, headers=parsed.headers.items(), preload_content=False)
+    response.headers = CaseInsensitiveDict(response.raw.headers)
+    return response
 
 
 class ManualClock:
@@ -186,6 +226,22 @@ def promptly(measure: Callable[[], float], within: float = 0.1) -> None:
     while not taken or taken[-1] >= within:
         assert len(taken) < 3, f"promised within {within} s, took {taken}"
         taken.append(measure())
+
+
+PATCHED = (
+    "from gevent import monkey; monkey.patch_all(); import pytest, sys; sys.exit(pytest.main(sys.argv[1:]))"
+)
+
+
+def in_greenlets(file: str, *, but: Iterable[str] = (), only: str = "") -> None:
+    """Runs the tests of a file beside this one in a process that gevent has patched, where upstreams are read
+    on its loop: but for those with one of these words in their names, or none but those with `only`."""
+    chosen = " and ".join([*(f"not {name}" for name in but), *filter(None, [only])])
+    arguments = [f"tests/relay/{file}.py", "-k", chosen, "-p", "no:cacheprovider", "-p", "no:playwright"]
+    ran = subprocess.run(
+        [sys.executable, "-c", PATCHED, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=100
+    )
+    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
 
 
 def make_question(generation_id: str = "g", **fields: Any) -> Question:

@@ -5,17 +5,36 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from app.relay.inlets import Inlets, Read, in_thread
+from app.relay.upstream import Upstream
 from tests.relay import HeldLookup
 from tests.rig.certificate import make
 from tests.rig.optional import missing
 from tests.rig.reading import eventually
 from tests.rig.upstream import ScriptedUpstream
+
+
+@pytest.fixture(scope="session")
+def reading() -> Read:
+    """How upstreams are read in this process: where gevent has patched it on its loop, as in a server's."""
+    if "gevent.monkey" not in sys.modules:
+        return in_thread
+    from app.hub.loop import GeventLoop, epoll, rules
+
+    made = GeventLoop(), epoll()  # now: what is made later would be taken for something that a test left
+    return Inlets(lambda: made).read if rules() else in_thread
+
+
+@pytest.fixture(autouse=True)
+def every_upstream_is_read_so(monkeypatch: pytest.MonkeyPatch, reading: Read) -> None:
+    monkeypatch.setitem(Upstream.__init__.__kwdefaults__, "read", reading)
 
 
 @pytest.fixture(autouse=True)

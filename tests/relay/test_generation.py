@@ -19,7 +19,10 @@ CUT = UpstreamError("cut", "it broke off")
 
 @pytest.fixture
 def generation() -> Generation:
-    return make_generation(BEGAN)
+    """One whose first try has begun."""
+    made = make_generation(BEGAN)
+    made.started()
+    return made
 
 
 def say(generation: Generation, *words: str, at: float = BEGAN + 1) -> None:
@@ -104,6 +107,44 @@ def test_where_the_upstream_does_not_count_usage_is_estimated_and_says_so(genera
     assert usage["estimated"] is True
 
 
+def test_where_nobody_was_asked_nothing_was_used() -> None:
+    fields = make_generation(BEGAN).finish("stopped", BEGAN + 2)
+    assert fields
+    assert (fields["attempts"], fields["upstream"]) == (0, "")
+    assert fields["usage"] == {
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+        "total_tokens": 0,
+        "estimated": True,
+    }
+
+
+def test_several_tokens_in_a_delta_are_estimated_by_their_letters(generation: Generation) -> None:
+    say(generation, "x" * 400)
+    fields = generation.finish("stopped", BEGAN + 2)
+    assert fields
+    assert fields["usage"]["completion_tokens"] == 100
+
+
+def test_what_is_counted_is_of_the_try_that_made_the_answer(generation: Generation) -> None:
+    say(generation, *"abcdefgh", at=BEGAN + 1)
+    generation.restart("up", "m", BEGAN + 2)
+    say(generation, "a", "b", at=BEGAN + 3)
+    fields = generation.finish("stop", BEGAN + 4)
+    assert fields
+    assert (fields["usage"]["completion_tokens"], fields["timing"]["tokens_per_s"]) == (2, 2.0)
+    assert (fields["timing"]["first_token_ms"], fields["seq"]) == (1000.0, 10)
+
+
+def test_what_it_was_asked_is_let_go_of_once_it_is_only_remembered(generation: Generation) -> None:
+    generation.prepare = list
+    say(generation, "a", "b")
+    generation.finish("stop", BEGAN + 2)
+    generation.let_go()
+    assert (generation.messages, generation.prepare, generation.question.said) == ([], None, {})
+    assert generation.view(ended=True)["data"] == {"content": "ab"}
+
+
 def test_an_answer_without_a_token_has_no_rate_and_no_first_token(generation: Generation) -> None:
     fields = generation.finish("stopped", BEGAN + 2)
     assert fields
@@ -159,7 +200,7 @@ def test_what_the_failed_try_used_is_not_told_as_the_usage_of_the_next(generatio
 
 def test_another_try_winds_its_clocks_up(generation: Generation) -> None:
     generation.restart("up", "m", BEGAN + 299)
-    assert generation.clocks.rang(BEGAN + 301) == ""
+    assert generation.clocks.rang(BEGAN + 301, 0) == ""
 
 
 def test_another_try_hangs_on_another_line(generation: Generation) -> None:

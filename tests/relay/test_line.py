@@ -9,8 +9,6 @@ import contextlib
 import errno
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +18,8 @@ from typing import Any
 import pytest
 
 from app.errors import UpstreamError
+from app.relay.body import Body
+from app.relay.inlets import in_thread
 from app.relay.line import Line, calling, open_session
 from app.relay.upstream import Upstream
 from tests.relay import (
@@ -29,6 +29,8 @@ from tests.relay import (
     Puppet,
     chunk,
     encrypted,
+    heard,
+    in_greenlets,
     promptly,
     read_request,
 )
@@ -38,26 +40,14 @@ from tests.rig.reading import eventually
 from tests.rig.script import Json
 from tests.rig.upstream import ScriptedUpstream
 
-ROOT = Path(__file__).resolve().parents[2]
-ASKED = {"messages": [{"role": "user", "content": "hi"}]}
-
 
 class Call:
     """One call of an upstream in a thread beside the test, and the line it hangs on."""
 
     def __init__(self, url: str, line: Line | None = None, **options: Any) -> None:
         self.line = line or Line()
-        self.pieces = 0
         self.said: list[Any] = []
-        self._upstream = Upstream(url, **options)
-        self.thread = Beside(self._read)
-
-    def _read(self) -> None:
-        for said in self._upstream.stream(ASKED, self.line, self._piece):
-            self.said.append(said)
-
-    def _piece(self) -> None:
-        self.pieces += 1
+        self.thread = Beside(lambda: heard(Upstream(url, **options), line=self.line, said=self.said))
 
     def cut(self) -> float:
         """Cuts it; the moment of that. It must end by that and by nothing else."""
@@ -107,7 +97,7 @@ def test_the_upstream_sees_the_end_at_once_when_cut(
         call = Call(upstream.url)
         steps = min(1, len(answer["steps"]))
         eventually(lambda: [r for r in upstream.state()["requests"] if r["step"] >= steps])
-        eventually(lambda: call.pieces >= pieces)
+        eventually(lambda: call.line.pieces >= pieces)
         at = call.cut()
         asked = eventually(lambda: [r for r in upstream.state()["requests"] if r["ended"]])
         assert (len(asked), asked[0]["ended"]) == (1, "peer")
@@ -119,14 +109,18 @@ def test_the_upstream_sees_the_end_at_once_when_cut(
 def test_an_upstream_that_sends_faster_than_is_read_sees_the_end_too(upstream: ScriptedUpstream) -> None:
     """It hangs in its send(), which the end of our side does not wake: its bytes must be turned away."""
     upstream.script({"steps": [{"repeat": 1_000_000, "delta": "word " * 100}]})
-    line, reads_on = Line(), threading.Event()
-    call = Beside(lambda: list(Upstream(upstream.url).stream(ASKED, line, lambda: reads_on.wait(10))))
+    reads_on = threading.Event()
+
+    def late(body: Body) -> None:
+        reads_on.wait(10)
+        in_thread(body)
+
+    call = Call(upstream.url, read=late)
     sent: list[int] = [0]
     eventually(lambda: sent.append(upstream.state()["sent"]) or sent[-1] == sent[-2] > 0, every=0.1)
-    line.cut("stopped")
+    call.line.cut("stopped")
     reads_on.set()
-    with pytest.raises(UpstreamError):
-        call.result()
+    call.cut()
     assert eventually(lambda: upstream.state()["requests"][0]["ended"], within=2.0) == "peer"
 
 
@@ -146,9 +140,9 @@ def test_a_second_try_on_a_connection_kept_open_is_cut_like_the_first(upstream: 
     upstream.script(script.failure(503), script.silence())
     first = Upstream(upstream.url)
     with pytest.raises(UpstreamError):
-        list(first.stream(ASKED, Line(), lambda: None))
+        heard(first)
     line = Line()
-    call = Beside(lambda: list(first.stream(ASKED, line, lambda: None)))
+    call = Beside(lambda: heard(first, line=line))
     eventually(lambda: len(upstream.state()["requests"]) == 2)
     line.cut("stopped")
     try:
@@ -302,7 +296,7 @@ def test_calls_in_several_threads_each_hang_on_their_own_line(upstream: Scripted
     upstream.script(default=script.cut(["a"], how="hang"))
     shared = Upstream(upstream.url)
     lines = [Line() for _ in range(12)]
-    calls = [Beside(lambda line=line: list(shared.stream(ASKED, line, lambda: None))) for line in lines]
+    calls = [Beside(lambda line=line: heard(shared, line=line)) for line in lines]
     eventually(lambda: upstream.state()["open"] == 12)
     for left, (line, call) in zip(range(11, -1, -1), zip(lines, calls, strict=True), strict=True):
         line.cut("stopped")
@@ -398,9 +392,6 @@ def test_a_call_over_tls_is_cut_as_well(
 # --- greenlets -------------------------------------------------------------------------------------------
 
 
-PATCHED = (
-    "from gevent import monkey; monkey.patch_all(); import pytest, sys; sys.exit(pytest.main(sys.argv[1:]))"
-)
 NOT_THERE = [
     "greenlets",  # we are in it
     "between_the_socket",  # greenlets take turns only where they wait, and there nothing waits
@@ -409,10 +400,5 @@ NOT_THERE = [
 
 @pytest.mark.parametrize("module", ["test_line", "test_worker", "test_relay"])
 def test_greenlets_are_cut_as_threads_are(module: str) -> None:
-    """The very tests of the module, in a process where gevent has patched the standard library."""
-    chosen = ["-k", " and ".join(f"not {name}" for name in NOT_THERE)]
-    arguments = [f"tests/relay/{module}.py", *chosen, "-p", "no:cacheprovider", "-p", "no:playwright"]
-    ran = subprocess.run(
-        [sys.executable, "-c", PATCHED, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=100
-    )
-    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
+    """The very tests of the module."""
+    in_greenlets(module, but=NOT_THERE)

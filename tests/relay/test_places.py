@@ -40,7 +40,7 @@ def enter(places: Places, generation: Generation) -> bool:
 
 
 def leave(places: Places, generation: Generation) -> list[Generation]:
-    generation.state = "done"
+    generation.over = True
     due = places.leave(generation)
     for each in due:
         each.state = "running"
@@ -83,7 +83,7 @@ def test_another_clients_conversation_of_the_same_name_is_another() -> None:
 
 def test_who_has_ended_takes_no_place_though_its_thread_has_not_left() -> None:
     places, (first,) = house("a", client=1)
-    first.state = "done"
+    first.over = True
     assert enter(places, asked("a", first.question.conversation_id))
 
 
@@ -134,6 +134,33 @@ def test_leaving_twice_gives_no_place_on_twice() -> None:
     assert list(places.waiting) == [asks[2].id]
 
 
+def test_who_comes_back_with_each_turn_keeps_nobody_out_who_waits() -> None:
+    """A has two questions at once; B and C ask again whenever they were answered."""
+    places, asks = house("x", "a", "a", "b", "c", worker=1, client=9)
+    turns, running = [], leave(places, asks[0])
+    for _ in range(12):
+        (now,) = running
+        turns.append(now.question.client_id)
+        enter(places, asked(now.question.client_id))
+        running = leave(places, now)
+    assert {name: turns.count(name) for name in "abc"} == {"a": 4, "b": 4, "c": 4}
+
+
+def test_who_comes_in_overtakes_nobody_in_line_whose_place_has_just_got_free() -> None:
+    places, asks = house("a", "a", "b", client=1, worker=9)
+    asks[0].over = True  # and hasn't left yet
+    assert not enter(places, asked("a"))
+    assert places.due() == [asks[1]]
+
+
+def test_who_is_turned_away_takes_no_turn_with_it() -> None:
+    places, (first, second) = house("a", "a", client=1, waiting=1)
+    first.over = True
+    with pytest.raises(TooMany):
+        places.enter(asked("a"))
+    assert (list(places.waiting), places.due()) == ([second.id], [second])
+
+
 # --- the length of the line ------------------------------------------------------------------------------
 
 
@@ -158,7 +185,7 @@ def test_when_all_have_left_nothing_is_remembered() -> None:
     places, asks = house("a", "a", "b", worker=1)
     for generation in asks:
         leave(places, generation)
-    assert (places._of_client, places._talks, places._rounds, len(places)) == ({}, {}, {}, 0)
+    assert (places._of_client, places._talks, places._rounds, places._served) == ({}, {}, {}, {})
 
 
 # --- whatever happens ------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ import pytest
 from app.errors import SettingsError, UpstreamError
 from app.local_model import LocalModel
 from app.relay.deltas import Delta, Finished, Message, Usage
-from app.relay.line import Line
 from app.relay.upstream import Upstream
 from app.upstreams import Entry, load
+from tests.relay import heard
 from tests.relay.providers import PROVIDERS, Said
 from tests.rig.provider import ProviderServer
 
@@ -66,7 +66,7 @@ def answer(entry: Entry, **options: Any) -> Said:
     asked = {**options, "messages": [{"role": "user", "content": "hi"}]}
     if entry.model:
         asked["model"] = entry.model
-    for item in Upstream(**entry.arguments()).stream(asked, Line(), lambda: None):
+    for item in heard(Upstream(**entry.arguments()), asked):
         if isinstance(item, Delta):
             message.add(item.data)
         elif isinstance(item, Usage):

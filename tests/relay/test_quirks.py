@@ -84,10 +84,13 @@ class Pieces:
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = pieces
 
-    def stream(self, body: Json, line: Line, on_bytes: Callable[[], None]) -> Iterator[Said]:
+    def ask(self, body: Json, line: Line, hear: Callable[[Said], bool]) -> None:
+        all(map(hear, self._said(line)))
+
+    def _said(self, line: Line) -> Iterator[Said]:
         parser = Parser(BOUND)
         for piece in self._pieces:
-            on_bytes()
+            line.pieces += 1
             yield from parser.feed(piece)
         yield from parser.end()
 
@@ -194,9 +197,8 @@ def test_over_a_socket_comes_what_must_come_of(
 
 
 def test_what_an_error_asks_to_wait_is_heeded() -> None:
-    said = Parser(BOUND).feed(body_of("error-rate-limited"))
     with pytest.raises(UpstreamError) as error:
-        list(said)
+        list(Parser(BOUND).feed(body_of("error-rate-limited")))
     assert error.value.retry_after == 7.0
 
 

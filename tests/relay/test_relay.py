@@ -430,7 +430,7 @@ def test_the_clocks_of_an_answer_begin_with_its_turn(hanging: ScriptedUpstream) 
     house.relay.stop("g1")
     eventually(lambda: waiting.seq == 1)
     clock.advance(49)
-    assert waiting.clocks.rang(clock()) == ""
+    assert waiting.clocks.rang(clock(), waiting.line.pieces) == ""
     house.relay.stop("g2")
     timing = waiting.view(ended=True)["timing"]
     assert (timing["first_token_ms"], timing["total_ms"], waiting.waited) == (59_000, 108_000, 59)
@@ -475,6 +475,86 @@ def test_stops_that_race_with_turns_leave_one_end_and_no_place_taken(upstream: S
         ended(generation)
         assert len([k for k, _ in house.said.of(generation.id) if k in ("done", "error")]) == 1
     idle(house)
+
+
+def test_an_answer_that_hangs_in_a_look_up_keeps_nobody_in_line_once_it_was_stopped(
+    hanging: ScriptedUpstream, lookup: HeldLookup
+) -> None:
+    there = Upstream(hanging.url, name="there")
+    lost = Upstream(f"http://{lookup.NAME}:{hanging.port}/v1", name="lost")
+    said = Listener()
+    relay = Relay(Worker([there, lost], said), bounds=Bounds(client=1))
+    relay.start(make_question("g1", upstream="lost"), lambda: MESSAGES)
+    assert lookup.asked.wait(5)
+    second, _ = relay.start(make_question("g2", conversation_id="other", upstream="there"), lambda: MESSAGES)
+    assert second.state == "queued"
+    relay.stop("g1")
+    eventually(lambda: second.seq == 1)
+    lookup.let_go()
+    relay.interrupt()
+    eventually(lambda: not relay.count() and not watchers())
+
+
+def test_an_answer_takes_its_place_until_it_is_kept(hanging: ScriptedUpstream) -> None:
+    """Else the next question of its conversation would be asked without it."""
+    keeping, go = threading.Event(), threading.Event()
+
+    def keep(generation: Generation) -> None:
+        keeping.set()
+        assert go.wait(5)
+
+    relay = Relay(Worker([Upstream(hanging.url)], Listener(), keep))
+    first, _ = relay.start(make_question("g1"), lambda: MESSAGES)
+    eventually(lambda: first.seq == 1)
+    stopping = Beside(relay.stop, "g1")
+    assert keeping.wait(5)
+    with pytest.raises(Conflict):
+        relay.start(make_question("g2"), never_called)
+    go.set()
+    stopping.result()
+    eventually(lambda: not relay.count() and not watchers())
+
+
+def test_nobody_in_line_ends_before_its_wait_was_told(hanging: ScriptedUpstream) -> None:
+    clock = ManualClock()
+    house, prepare = House(hanging.url, clock, bounds=Bounds(worker=1), allowed=LONG), Held()
+    house.hang("g1")
+    asking = Beside(house.relay.start, make_question("g2", conversation_id="other"), prepare)
+    assert prepare.called.wait(5)
+    clock.advance(301)
+    asking.join(0.1)  # looks in which its end must not come
+    prepare.go.set()
+    generation, _ = asking.result()
+    assert ended(generation)["code"] == "busy"
+    assert [kind for kind, _ in house.said.of("g2")] == ["queued", "error"]
+    house.relay.interrupt()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt()])
+def test_whatever_keeps_a_thread_from_being_had_gives_the_place_back(
+    upstream: ScriptedUpstream, error: BaseException
+) -> None:
+    def spawn(target: Callable[..., None], *args: Any) -> None:
+        if target.__name__ == "_answer":
+            raise error
+        watch.thread(target, *args)
+
+    house = House(upstream.url, spawn=spawn)
+    with pytest.raises(type(error)):
+        house.ask()
+    assert house.relay.count() == 0
+    with pytest.raises(NotFound):
+        house.relay.stop("g")
+    idle(house)
+
+
+def test_a_question_that_finds_no_room_interrupts_nobody(hanging: ScriptedUpstream) -> None:
+    house = House(hanging.url, bounds=Bounds(known=1))
+    first = house.hang("g", conversation_id="talk")
+    with pytest.raises(Overloaded):
+        house.ask("h", conversation_id="talk", on_busy="interrupt")
+    assert first.state == "running"
+    house.relay.stop("g")
 
 
 def test_an_upstream_that_is_not_there_is_told_by_name(upstream: ScriptedUpstream) -> None:
@@ -788,6 +868,8 @@ def test_a_clock_that_rings_ends_the_answer_by_its_name(
     house = House(upstream.url, clock, allowed=allowed)
     generation = house.ask()
     eventually(lambda: upstream.state()["requests"] and generation.seq >= texts)
+    if code == "timeout_bytes":  # what came counts from the look that finds it
+        eventually(lambda: generation.clocks._pieces == generation.line.pieces)
     clock.advance(seconds)
     view = ended(generation)
     assert (view["state"], view["code"], view["partial"]) == ("error", code, texts > 0)
@@ -839,7 +921,7 @@ class RingsMeanwhile:
     def attempt(self, now: float) -> None:
         pass
 
-    def rang(self, now: float) -> str:
+    def rang(self, now: float, pieces: int) -> str:
         if self._generation.attempt > 1:
             return ""
         self._generation.restart("up", "m", now)

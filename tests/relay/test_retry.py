@@ -97,6 +97,20 @@ def test_what_no_retry_can_help_ends_the_way_wherever_it_is() -> None:
     assert way(3, failed(), failed(7, retryable=False)) == [0, 0.0, 1, None]
 
 
+def test_who_was_not_asked_yet_is_asked_however_long_the_others_took() -> None:
+    assert way(2, failed(), failed(), took=300.0) == [0, 0.0, 1, None]
+
+
+def test_an_answer_that_starts_over_has_tries_and_budget_of_its_own() -> None:
+    route = Route(1, RetryPolicy(attempts=1))
+    assert route.after(failed(), 900.0, 0.0) is None
+    route.begin_anew(900.0)
+    assert Route(1, POLICY).after(failed(), 900.0, 0.0) is None
+    anew = Route(1, POLICY)
+    anew.begin_anew(900.0)
+    assert anew.after(failed(), 901.0, 0.0) == 0.0
+
+
 @pytest.mark.parametrize(
     ("spent", "retry_after", "wait"), [(50, 10, 10), (50.5, 10, None), (60, None, 0), (60.1, None, None)]
 )

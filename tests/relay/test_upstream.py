@@ -8,7 +8,6 @@ import socket
 import struct
 import traceback
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,17 @@ import requests
 import responses
 
 from app.errors import UpstreamError
+from app.relay import failures
 from app.relay.deltas import Delta, Finished, Usage
 from app.relay.line import Line
 from app.relay.upstream import Upstream
-from tests.relay import HEAD, UNTIL_CLOSE, Beside, Puppet, chunk, encrypted
+from tests.relay import ASKED, DONE, HEAD, UNTIL_CLOSE, Beside, Puppet, chunk, encrypted, heard
 from tests.rig import script
 from tests.rig.addresses import deaf, refusing
 from tests.rig.reading import eventually
 from tests.rig.script import Json
 from tests.rig.upstream import ScriptedUpstream
 
-ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 KEY = "sk-0123456789abcdef0123456789abcdef"
 MOCKED = "http://mocked.test/v1"
 STREAM = "text/event-stream"
@@ -35,7 +34,7 @@ STREAM = "text/event-stream"
 
 def read(url: str, **options: Any) -> list[Any]:
     """All that an upstream says."""
-    return list(Upstream(url, **options).stream(ASKED, Line(), lambda: None))
+    return heard(Upstream(url, **options))
 
 
 def failure(url: str, **options: Any) -> UpstreamError:
@@ -82,7 +81,7 @@ def test_a_cookie_of_one_answer_is_not_shown_with_the_next(upstream: ScriptedUps
     upstream.script(default=script.deltas(["a"], headers={"Set-Cookie": "who=somebody"}))
     shared = Upstream(upstream.url)
     for _ in range(2):
-        list(shared.stream(ASKED, Line(), lambda: None))
+        heard(shared)
     assert "Cookie" not in upstream.state()["requests"][1]["headers"]
 
 
@@ -108,9 +107,9 @@ def test_an_answer_is_the_same_in_every_coding(
 
 def test_every_piece_that_arrives_is_noticed_comments_included(upstream: ScriptedUpstream) -> None:
     upstream.script({"steps": [{"repeat": 3, "send": ": ping\n\n", "sleep": 0.05}, {"delta": "a"}]})
-    noticed: list[None] = []
-    said = list(Upstream(upstream.url).stream(ASKED, Line(), lambda: noticed.append(None)))
-    assert len(noticed) == 4
+    line = Line()
+    said = heard(Upstream(upstream.url), line=line)
+    assert line.pieces == 4
     assert said == [Delta({"content": "a"})]
 
 
@@ -119,8 +118,7 @@ def test_each_event_comes_before_the_upstream_sends_the_next(size: int) -> None:
     """Tiny events of a body that ends with the connection: others wait for a full buffer."""
     said: list[Any] = []
     with Puppet() as puppet:
-        stream = Upstream(puppet.url).stream(ASKED, Line(), lambda: None)
-        call = Beside(lambda: [said.append(item) for item in stream])
+        call = Beside(lambda: heard(Upstream(puppet.url), said=said))
         with puppet.take() as sock:
             sock.sendall(UNTIL_CLOSE)
             for i in range(20):
@@ -268,6 +266,41 @@ def test_a_document_is_no_larger_than_an_event_may_be(upstream: ScriptedUpstream
     assert failure(upstream.url, max_event=4_000).code == "too_large"
 
 
+def test_a_refusal_whose_words_hang_is_that_refusal(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "PATIENCE", 0.1)
+    upstream.script({"status": 401, "steps": [{"send": "Wrong key", "hang": 60}]})
+    error = failure(upstream.url)
+    assert (error.code, error.retryable) == ("auth", False)
+    assert "401: Wrong key" in error.message
+
+
+def test_what_an_upstream_says_is_one_line(upstream: ScriptedUpstream) -> None:
+    forged = 'data: {"error":{"message":"x\\nINFO answer {}\\u001b[31m","code":503}}\n\n'
+    upstream.script({"steps": [{"send": forged}]})
+    message = failure(upstream.url).message
+    assert "x INFO answer {}" in message
+    assert message.isprintable()
+
+
+def test_a_key_is_hidden_also_where_it_was_escaped(upstream: ScriptedUpstream) -> None:
+    key = "sk-aaaa/bbbb/cccc"
+    upstream.script({"steps": [{"send": 'data: {"error":{"message":"bad sk-aaaa\\/bbbb\\/cccc"}}\n\n'}]})
+    error = failure(upstream.url, key=key)
+    assert key not in str(error)
+    assert "bad ***" in error.message
+
+
+def test_a_type_that_has_no_end_is_cut(mocked: responses.RequestsMock) -> None:
+    assert len(answered(mocked, 200, "", content_type="x" * 30_000).message) < 1_000
+
+
+def test_a_name_that_can_not_be_one_is_told_as_connect() -> None:
+    error = failure(f"http://{'a' * 70}.test/v1")
+    assert error.code == "connect"
+
+
 def test_a_redirect_is_not_followed(upstream: ScriptedUpstream) -> None:
     """It would carry the key and the question elsewhere."""
     elsewhere = {"Location": f"{upstream.url}/chat/completions"}
@@ -354,9 +387,7 @@ def test_what_was_said_before_a_cut_is_told(upstream: ScriptedUpstream, how: str
     upstream.script(script.cut(["a", "b"], how=how))
     said: list[Any] = []
     with pytest.raises(UpstreamError) as error:
-        said.extend(
-            item for item in Upstream(upstream.url).stream(ASKED, Line(), lambda: None) if said.append(item)
-        )
+        heard(Upstream(upstream.url), said=said)
     assert error.value.code == "cut"
     if how == "close":  # a reset may overtake what was sent before it
         assert text(said) == "ab"
@@ -421,13 +452,37 @@ def test_an_error_inside_of_the_stream_ends_it(upstream: ScriptedUpstream, name:
 # --- what stays ------------------------------------------------------------------------------------------
 
 
-def test_who_stops_reading_closes_the_connection(upstream: ScriptedUpstream) -> None:
+def first(count: int, url: str) -> list[Any]:
+    """What an upstream says until somebody who wants so much of it has heard enough."""
+    said: list[Any] = []
+
+    def hear(item: Any) -> bool:
+        said.append(item)
+        return len(said) < count
+
+    Upstream(url).ask(ASKED, Line(), hear)
+    return said
+
+
+ONE_PIECE = b"".join(map(chunk, "abc"))
+
+
+def test_who_wants_no_more_closes_the_connection_and_hears_no_more(upstream: ScriptedUpstream) -> None:
     upstream.script(script.counted(1000, gap=0.01))
-    with closing(Upstream(upstream.url).stream(ASKED, Line(), lambda: None)) as said:
-        next(said)
-        assert upstream.state()["open"] == 1
+    assert text(first(3, upstream.url)) == "w0 w1 w2 "
     (asked,) = eventually(lambda: [r for r in upstream.state()["requests"] if r["ended"]])
     assert asked["ended"] == "peer"
+
+
+@pytest.mark.parametrize(
+    "answer", [ONE_PIECE, ONE_PIECE + DONE[:-2]], ids=["whole", "with a [DONE] that lacks its blank line"]
+)
+def test_who_wants_no_more_does_not_hear_the_rest_of_the_piece(answer: bytes) -> None:
+    with Puppet() as puppet:
+        call = Beside(first, 2, puppet.url)
+        with puppet.take() as sock:
+            sock.sendall(UNTIL_CLOSE + answer)
+        assert text(call.result()) == "ab"
 
 
 ENDINGS: dict[str, Json] = {
@@ -448,7 +503,7 @@ def test_no_connection_outlives_its_answer(upstream: ScriptedUpstream, answer: J
     shared = Upstream(upstream.url)
     for _ in range(2):
         with contextlib.suppress(UpstreamError):
-            list(shared.stream(ASKED, Line(), lambda: None))
+            heard(shared)
     eventually(lambda: upstream.state()["open"] == 0, within=1.0)
     assert upstream.state()["opened"] == 2
 
@@ -458,7 +513,7 @@ def test_more_answers_at_once_than_a_pool_has_places_are_nothing_to_warn_of(
 ) -> None:
     upstream.script(default=script.deltas(["a", "b"], gap=0.2))
     shared = Upstream(upstream.url)
-    calls = [Beside(lambda: list(shared.stream(ASKED, Line(), lambda: None))) for _ in range(15)]
+    calls = [Beside(heard, shared) for _ in range(15)]
     assert {text(call.result()) for call in calls} == {"ab"}
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 

@@ -107,6 +107,23 @@ def test_who_comes_in_while_the_thread_ends_is_looked_at() -> None:
     assert len(work) == 1
 
 
+def test_a_look_that_fails_is_logged_and_not_the_last(caplog: pytest.LogCaptureFixture) -> None:
+    house = House()
+
+    def fail(now: float) -> None:
+        house.slow += 1
+        raise ValueError("a bug")
+
+    house.watch._slowly = fail
+    house.watch.ensure()
+    eventually(lambda: house.slow == 1)
+    house.clock.advance(2)
+    eventually(lambda: house.slow == 2)
+    house.there = False
+    eventually(lambda: house.watchers() == 0)
+    assert "a bug" in caplog.text
+
+
 def test_a_clock_that_rings_cuts_the_line() -> None:
     house = House()
     house.watch.look(house.clock.now + 301)

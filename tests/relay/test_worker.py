@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.errors import NotFound, Overloaded, Problem
 from app.relay.generation import Generation
 from app.relay.retry import RetryPolicy
 from app.relay.upstream import Upstream
@@ -19,6 +20,7 @@ from tests.relay import (
     UNTIL_CLOSE,
     Beside,
     Listener,
+    ManualClock,
     Puppet,
     chunk,
     make_generation,
@@ -290,6 +292,56 @@ def test_after_a_restart_that_said_nothing_no_text_is_said_to_be_kept(upstream: 
     answer = Answer(upstream.url, on_cut="restart").read()
     ends(answer, kind="error", code="upstream_status", partial=False)
     assert answer.said.text() == ""
+
+
+def test_an_answer_that_was_cut_late_starts_over_all_the_same(upstream: ScriptedUpstream) -> None:
+    """Tries and budget are for what comes before the first text."""
+    upstream.script(script.cut(["a", "b"]))
+    clock = ManualClock()
+    answer = Answer(upstream.url, on_cut="restart", clock=clock, retry=RetryPolicy(attempts=1, base=0.0))
+    answer.generation.began = clock.now - 900
+    ends(answer.read(), kind="done", attempts=2)
+    assert answer.said.text() == "Hello world"
+
+
+def test_deltas_of_a_try_that_was_given_up_do_not_count_for_the_length(upstream: ScriptedUpstream) -> None:
+    upstream.script(script.cut(["a"] * 8), script.deltas(["b"] * 8))
+    answer = Answer(upstream.url, on_cut="restart", size=Size(deltas=10)).read()
+    ends(answer, kind="done", reason="stop", seq=16)
+
+
+NESTED = '{"a":' * 300 + "1" + "}" * 300
+
+
+def test_usage_that_can_not_be_passed_on_does_not_cost_the_end(upstream: ScriptedUpstream) -> None:
+    told = f'data: {{"choices":[],"usage":{NESTED}}}\n\n'
+    upstream.script({"steps": [A, STOP, {"send": told}, LAST]})
+    answer = Answer(upstream.url).read()
+    ends(answer, kind="done", reason="stop")
+    assert answer.end["usage"]["estimated"]
+
+
+def test_what_breaks_after_the_reason_costs_nothing_of_the_text(upstream: ScriptedUpstream) -> None:
+    upstream.script({"steps": [A, STOP, {"send": "data: {nonsense\n\n"}]})
+    ends(Answer(upstream.url).read(), kind="done", reason="stop")
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "retryable"),
+    [(Overloaded("full"), "busy", True), (NotFound("deleted"), "interrupted", False)],
+)
+def test_who_can_not_be_prepared_when_its_turn_comes_hears_whether_to_ask_again(
+    upstream: ScriptedUpstream, problem: Problem, code: str, retryable: bool
+) -> None:
+    def prepare() -> list[dict[str, Any]]:
+        raise problem
+
+    answer = Answer(upstream.url)
+    answer.generation.in_line, answer.generation.prepare = True, prepare
+    answer.worker.queue(answer.generation, 1)
+    answer.worker.answer(answer.generation)
+    ends(answer, kind="error", code=code, retryable=retryable, message=problem.detail)
+    assert answer.said.kinds() == ["queued", "error"]
 
 
 # --- several upstreams -----------------------------------------------------------------------------------

@@ -4,14 +4,15 @@
  */
 
 import {
-  findAnswer, isOver, isRunning, leaving, needing, newAnswer, newQuestion, strange, wholeText, withTurn,
+  findAnswer, inLine, isAccepted, isOver, isRunning, leaving, needing, newAnswer, newQuestion, strange, wholeText,
+  withTurn,
 } from './state.js';
 
 /** A question is on its way. `again`: the generationId of the one it takes the place of. */
-export function asked(state, { generationId, content, at, again = '' }) {
+export function asked(state, { generationId, content, again = '' }) {
   const kept = again ? state.turns.filter((turn) => turn.generationId !== again) : state.turns;
-  const answer = newAnswer(generationId, { startedAt: at });
-  return { ...state, turns: [...kept, newQuestion(generationId, content, 'sending'), answer] };
+  const turns = [...kept, newQuestion(generationId, content, 'sending'), newAnswer(generationId)];
+  return { ...state, turns };
 }
 
 /** The POST was answered with 201, or 200 for one that had arrived before. */
@@ -20,10 +21,10 @@ export function accepted(state, { generationId, conversationId }) {
   return { ...next, conversationId, lost: false };
 }
 
-/** The POST failed, as far as the page can tell: if the answer has begun, it has arrived after all. */
+/** The POST failed, as far as the page can tell: if the answer waits or has begun, it has arrived after all. */
 export function refused(state, { generationId, problem }) {
   const answer = findAnswer(state, generationId);
-  if (!answer || answer.attempt > 0 || answer.phase !== 'connecting') return state;
+  if (!answer || isAccepted(state, answer)) return state;
   const turns = state.turns.filter((turn) => turn !== answer);
   const next = withTurn({ ...state, turns }, `${generationId}?`, { sending: 'failed', problem });
   return problem.status === 404 ? { ...next, conversationId: '', lost: true } : next;
@@ -61,18 +62,18 @@ export function taken(state) {
 
 /**
  * `GET conversations/<id>`: the turns as the server has them, and behind them what it does not know.
- * `since`: when this browser asked for its last answer, {generationId: ms}, as far as it remembers.
+ * `since`: when the last answer this browser asked for began, {generationId: ms or null}, as far as it remembers.
  */
-export function loaded(state, { conversation, at, since = {} }) {
+export function loaded(state, { conversation, since = {} }) {
   const running = conversation.generations ?? [];
   const messages = conversation.messages.filter(({ role }) => role === 'user' || role === 'assistant');
   const openId = running[0] ?? lastAsked(since, messages);
   const turns = messages.map((message, index) => asTurn(state, message, idOf(messages, index, openId)));
   const isOpen = running.length > 0 || turns.at(-1)?.kind === 'question';
-  if (running.length) turns.push(ofRunning(state, openId, since[openId] ?? at));
+  if (running.length) turns.push(ofRunning(state, openId, since[openId] ?? null));
   else if (isOpen) turns.push(unanswered(state, turns.at(-1).generationId));
   const known = new Set(turns.map((turn) => turn.key));
-  const rest = state.turns.filter((turn) => !known.has(turn.key) && isOurs(turn));
+  const rest = state.turns.filter((turn) => !known.has(turn.key) && isOurs(state, turn));
   const next = { ...state, conversationId: conversation.id, turns: [...turns, ...rest], loading: false, lost: false };
   return needing(next, { answers: isOpen && openId ? [openId] : [] });
 }
@@ -92,10 +93,7 @@ function lastAsked(since, messages) {
 }
 
 /** Not on the server and still worth showing: lines, and questions that never reached it with their answers to be. */
-function isOurs(turn) {
-  if (turn.kind === 'line') return true;
-  return turn.kind === 'question' ? turn.sending !== 'sent' : turn.phase === 'connecting' && turn.attempt === 0;
-}
+const isOurs = (state, turn) => turn.kind === 'line' || !isAccepted(state, turn);
 
 function asTurn(state, message, id) {
   const content = textOf(message);
@@ -111,10 +109,8 @@ function textOf({ content }) {
   return Array.isArray(content) ? content.map((part) => part?.text ?? '').join('') : (content ?? '');
 }
 
-function ofRunning(state, id, startedAt) {
-  const known = findAnswer(state, id) ?? newAnswer(id, { attempt: 1, phase: 'thinking' });
-  return { ...known, startedAt: known.startedAt ?? startedAt };
-}
+/** It runs or waits in line; which, only that answer itself tells. */
+const ofRunning = (state, id, startedAt) => findAnswer(state, id) ?? newAnswer(id, { startedAt });
 
 /** The server keeps no answer without a word; why there is none it may still tell when asked for that answer. */
 function unanswered(state, id) {
@@ -140,16 +136,24 @@ export function answered(state, { answer, at }) {
   const hasEnded = answer.state === 'done' || answer.state === 'error';
   // The stream was faster than this reply.
   if (!hasEnded && (isOver(known) || seq < known.seq)) return state;
+  if (answer.state === 'queued') return waiting(state, known, answer);
   const attempt = Math.max(answer.attempt ?? 1, known.attempt);
   const next = { ...wholeText(known, answer.data ?? {}, at), seq, attempt, unsure: false };
   if (hasEnded) Object.assign(next, outcome(answer), { stopping: false });
   return withTurn({ ...state, conversationId: state.conversationId || conversationId }, known.key, next);
 }
 
+function waiting(state, known, { conversationId, position }) {
+  if (known.attempt > 0) return state; // it has started since
+  const adopted = { ...state, conversationId: state.conversationId || conversationId };
+  return withTurn(adopted, known.key, { ...inLine(position), unsure: false });
+}
+
 /** 404: the server does not know the conversation, or the answer. What is on the screen stays. */
 export function missing(state, { conversation = false, generationId = '' }) {
   if (generationId && !findAnswer(state, generationId)) return leaving(state, generationId);
-  const isGone = (turn) => isRunning(turn) && turn.attempt > 0 && (conversation || turn.generationId === generationId);
+  const isMeant = (turn) => conversation || turn.generationId === generationId;
+  const isGone = (turn) => isRunning(turn) && isAccepted(state, turn) && isMeant(turn);
   const interrupted = { phase: 'failed', code: 'interrupted', message: '', retryable: true, stopping: false };
   const turns = state.turns.map((turn) => (isGone(turn) ? { ...turn, ...interrupted } : turn));
   return conversation ? { ...state, turns, conversationId: '', lost: true, loading: false } : { ...state, turns };

@@ -21,12 +21,23 @@ export function createChat({ api, clientId, storage, openSource, onChange, onAcc
   const { act } = store;
   const bodies = new Map(); // generationId → the body of its POST: sent again it has to be the same
   const stops = new Set(); // generationIds to stop as soon as the server knows them
+  let noted = null; // the `startedAt` that was stored last
 
   function changed(state) {
     const isNews = !state.loading && storage.get('conversation') !== state.conversationId;
     if (isNews) storage.set('conversation', state.conversationId);
+    noteStart(state);
     onChange(state);
     void sync.attend();
+  }
+
+  /** So that a page that is reloaded goes on counting where this one was, the wait in line left out. */
+  function noteStart(state) {
+    const { generationId, startedAt } = runningAnswers(state).at(-1) ?? {};
+    if (!startedAt || startedAt === noted) return;
+    noted = startedAt;
+    const isLast = Object.hasOwn(storage.getJSON('since') ?? {}, generationId);
+    if (isLast) storage.setJSON('since', { [generationId]: startedAt });
   }
 
   /** The page was left between a POST and its reply. Gives the conversation if it arrived, else shows it unsent. */
@@ -70,7 +81,7 @@ export function createChat({ api, clientId, storage, openSource, onChange, onAcc
   async function post(generationId, content, body) {
     bodies.set(generationId, body);
     storage.setJSON('unsent', { generationId, content, body }, { tabOnly: true });
-    storage.setJSON('since', { [generationId]: now() });
+    storage.setJSON('since', { [generationId]: null });
     try {
       act(actions.accepted, { generationId, ...(await api.ask({ ...body, generationId })) });
     } catch (error) {

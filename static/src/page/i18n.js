@@ -53,6 +53,7 @@ export const TEXTS = {
     'phase.content_filter': 'Withheld by a content filter',
     'phase.tool_calls': 'Ended by asking for a tool',
     'phase.left': 'Ended because nobody was reading',
+    'phase.unknown': 'Ended',
     'phase.empty': 'The model ended without a word.',
     'stop.failed': 'Stop did not reach the server. Try it again.',
 
@@ -82,8 +83,8 @@ export const TEXTS = {
     'error.timeout_content': 'The model stopped writing in the middle of its answer.',
     'error.timeout_bytes': 'The server of the model fell silent.',
     'error.timeout_total': 'The answer took longer than is allowed.',
-    'error.interrupted': 'The server was restarted in the middle of this answer.',
-    'error.busy': 'Too many answers are being written at the moment. Try again shortly.',
+    'error.interrupted': 'The server was restarted before this answer was finished.',
+    'error.busy': 'The server had no room in time for this question. Try it again shortly.',
     'error.unanswered': 'This question has not been answered.',
     'error.other': 'The answer failed.',
 
@@ -168,6 +169,7 @@ export const TEXTS = {
     'phase.content_filter': '内容被模型的过滤器拦截',
     'phase.tool_calls': '模型请求使用工具后结束',
     'phase.left': '因无人阅读而结束',
+    'phase.unknown': '已结束',
     'phase.empty': '模型没有写下任何内容。',
     'stop.failed': '停止请求未能送达服务器，请再试一次。',
 
@@ -197,8 +199,8 @@ export const TEXTS = {
     'error.timeout_content': '模型写到一半停了下来。',
     'error.timeout_bytes': '模型服务器没有了响应。',
     'error.timeout_total': '回答用时超过了上限。',
-    'error.interrupted': '服务器在回答途中重新启动了。',
-    'error.busy': '当前正在进行的回答过多，请稍后重试。',
+    'error.interrupted': '服务器在回答完成之前重新启动了。',
+    'error.busy': '服务器未能及时为这个问题腾出位置，请稍后重试。',
     'error.unanswered': '这个问题还没有得到回答。',
     'error.other': '回答失败。',
 

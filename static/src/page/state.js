@@ -17,7 +17,7 @@
  * }
  *
  * phase: connecting → queued → thinking → writing → done | failed. `rewritten` counts how often the text was
- * replaced and not only added to. `startedAt` and `textAt` are the page's own clock, ms.
+ * replaced and not only added to. `startedAt` (the wait in line is over) and `textAt` are the page's own clock, ms.
  */
 
 export const LEVELS = ['info', 'warning', 'critical'];
@@ -49,6 +49,10 @@ export const isOver = (answer) => answer.phase === 'done' || answer.phase === 'f
 
 /** The server is at work on it: it was accepted, and has not ended. */
 export const isRunning = (answer) => answer.kind === 'answer' && !isOver(answer);
+
+/** The server has its question, as far as the page knows: asked for it, it can tell what became of it. */
+export const isAccepted = (state, { generationId }) =>
+  (state.turns.find((turn) => turn.key === `${generationId}?`)?.sending ?? 'sent') === 'sent';
 
 export const findAnswer = (state, generationId) =>
   state.turns.find((turn) => turn.kind === 'answer' && turn.generationId === generationId);
@@ -103,13 +107,19 @@ const handlers = {
     const known = findAnswer(state, event.generationId);
     if (!known) return strange(state, event);
     if (isOver(known) || event.seq < known.seq) return state;
-    return withTurn(state, known.key, { ...wholeText(known, event.data, at), seq: event.seq, unsure: false });
+    // Text proves that it has started, also where `started` itself was handed to another link.
+    const attempt = Math.max(known.attempt, 1);
+    const fresh = { ...wholeText(known, event.data, at), seq: event.seq, attempt, unsure: false };
+    return withTurn(state, known.key, fresh);
   },
 
   queued(state, event) {
     const known = findAnswer(state, event.generationId);
-    if (!known || isOver(known)) return state;
-    return withTurn(state, known.key, { phase: 'queued', position: event.position });
+    // Of another tab. It doesn't say in which conversation; an empty page goes along when it has started.
+    if (!known) return state.conversationId ? unknown(state, event) : state;
+    // [protocol §4] Never after `started`: this one was overtaken by what the server told when asked.
+    if (isOver(known) || known.attempt > 0) return state;
+    return accepted(withTurn(state, known.key, inLine(event.position)), known.generationId);
   },
 
   started(state, event, at) {
@@ -149,7 +159,7 @@ const handlers = {
 
   /** [protocol §2] After this nothing of the client runs: what looks as if it did was missed. */
   '[DONE]'(state) {
-    const missed = runningAnswers(state).filter((answer) => answer.attempt > 0);
+    const missed = runningAnswers(state).filter((answer) => isAccepted(state, answer));
     return missed.length ? needing(state, { answers: missed.map((answer) => answer.generationId) }) : state;
   },
 
@@ -168,6 +178,11 @@ const handlers = {
 
   closing: (state, event) => ({ ...state, link: { ...state.link, reason: event.reason ?? '' } }),
 };
+
+/** The changes that put an answer in line. The time to think has not begun. */
+export function inLine(position) {
+  return { phase: 'queued', position, startedAt: null };
+}
 
 /** An answer began that this page did not ask for: another tab of the same client did. */
 function begun(state, event, at) {
@@ -245,7 +260,8 @@ export function wholeText(known, data, at) {
 
 function progress(known, text, at) {
   const hasText = Boolean(text.content || text.refusal);
-  return { phase: hasText ? 'writing' : 'thinking', textAt: hasText ? (known.textAt ?? at) : null };
+  const textAt = hasText ? (known.textAt ?? at) : null;
+  return { phase: hasText ? 'writing' : 'thinking', startedAt: known.startedAt ?? at, textAt };
 }
 
 /** The names of the tools asked for; a name comes in the first piece of each call. */

@@ -140,8 +140,9 @@ function thinkingInWords(t, { startedAt }, now) {
 
 function endInWords(t, { phase, reason, content, refusal, tools }) {
   if (phase === 'failed') return '';
-  if (reason !== 'stop' && reason && t.has(`phase.${reason}`)) return t(`phase.${reason}`);
-  return content || refusal || tools.length ? t('phase.done') : t('phase.empty');
+  const hasText = content || refusal || tools.length;
+  if (t.has(`phase.${reason}`) && (hasText || reason !== 'unknown')) return t(`phase.${reason}`);
+  return t(hasText ? 'phase.done' : 'phase.empty');
 }
 
 export function errorInWords(t, code) {

@@ -1,0 +1,136 @@
+"""How an answer's bytes come in: each read by the thread that waits for them, or all on one event loop.
+
+Among greenlets a thread for each is a switch, a timer and a failed read for each token, and one epoll for all
+the sockets is none of these. The thread then waits for the end, and what arrives is fed on the loop. Knows no
+gevent: loop and epoll are handed in (app/hub/loop.py). There is no lock: all of it runs on the loop's thread.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from select import EPOLLIN
+from typing import Any, Protocol
+
+from app.relay.body import READ_SIZE, Body
+from app.relay.turns import TURN, Turns
+
+# Sockets that are read between two looks at what else there is to do.
+FEW = 64
+_NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+# Reads a body to its end, or until it wants no more; raises what it raises.
+Read = Callable[[Body], None]
+
+
+class Loop(Protocol):
+    """Calls back each time something can be read; what it calls must not wait."""
+
+    def readable(self, descriptor: int, call: Callable[[], None]) -> None: ...
+
+
+def in_thread(body: Body) -> None:
+    """Reads in the thread that calls, which waits for each piece."""
+    if body.sock is not None:
+        # The clocks of an answer watch over it from here.
+        body.sock.settimeout(None)
+    turns = Turns()
+    while body.received(turns.read(body.wait)):
+        pass
+
+
+class Inlet:
+    """One body that is read on the loop, `over` and `done` once it is through, by `error` if there is one."""
+
+    def __init__(self, body: Body) -> None:
+        self.body, self.sock = body, body.sock
+        self.over = False
+        self.done = threading.Event()
+        self.error: Exception | None = None
+        # TLS may hold decrypted bytes of which epoll knows nothing.
+        self._pending: Callable[[], int] | None = getattr(body.sock, "pending", None)
+
+    def begin(self) -> bool:
+        """Takes what came with the head, and what TLS has decrypted of the rest. Whether more is wanted."""
+        rest = self.body.rest_of_head()
+        if rest and not self.body.received(rest):
+            return False
+        self.go_on()
+        return not self.over
+
+    def go_on(self) -> None:
+        """Takes what has arrived."""
+        if not self.over and not self._read():
+            self.over = True
+            self.done.set()
+
+    def _read(self) -> bool:
+        try:
+            while self.body.received(self.sock.recv(READ_SIZE)):
+                if self._pending is None or not self._pending():
+                    return True
+        except _NOTHING_YET:
+            return True
+        except Exception as error:
+            self.error = error
+        return False
+
+
+class Inlets:
+    """All answers that are read on one loop; `make` gives it and an epoll of its own, when first needed."""
+
+    def __init__(
+        self, make: Callable[[], tuple[Loop, Any]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._make, self._clock = make, clock
+        self._poll: Any = None
+        self._by_descriptor: dict[int, Inlet] = {}
+
+    def __repr__(self) -> str:
+        return f"<Inlets: {len(self._by_descriptor)} open>"
+
+    def read(self, body: Body) -> None:
+        """Returns at the end of `body`, which is fed on the loop: what it calls must not wait."""
+        if body.sock is None or not self._ready() or not self._watched(body.sock):
+            in_thread(body)
+            return
+        inlet = self._by_descriptor[body.sock.fileno()] = Inlet(body)
+        try:
+            body.sock.settimeout(0.0)
+            if inlet.begin():
+                inlet.done.wait()
+        finally:
+            # Before the socket is closed: its number may soon be another's.
+            del self._by_descriptor[body.sock.fileno()]
+            self._poll.unregister(body.sock.fileno())
+        if inlet.error:
+            raise inlet.error
+
+    def _ready(self) -> bool:
+        if self._poll is None:
+            try:
+                loop, self._poll = self._make()
+            except (AttributeError, OSError):  # no epoll here, or no file left for one
+                return False
+            loop.readable(self._poll.fileno(), self._look)
+        return True
+
+    def _watched(self, sock: Any) -> bool:
+        """Has it watched, if the system does."""
+        try:
+            self._poll.register(sock.fileno(), EPOLLIN)
+        except OSError:
+            return False
+        return True
+
+    def _look(self) -> None:
+        """Reads some of those that can be; the others are told again, after whoever else has a turn."""
+        end = self._clock() + TURN
+        for descriptor, _ in self._poll.poll(0, FEW):
+            inlet = self._by_descriptor.get(descriptor)
+            if inlet is not None:
+                inlet.go_on()
+            if self._clock() > end:
+                return
