@@ -184,7 +184,7 @@ class Settings(BaseSettings):
     )
     retry_after_max: Seconds = Field(
         30.0,
-        description="The longest `Retry-After` that is obeyed; a longer one ends the answer with `rate_limited`.",
+        description="The longest `Retry-After` that is obeyed; an upstream that asks for more is not asked again.",
     )
 
     # How large

@@ -226,8 +226,11 @@ def _items(path: str) -> list[Any]:
         raise ValueError(f"it can't be read ({error.strerror}): give the path of a JSON file") from None
     try:
         items = orjson.loads(raw)
+        orjson.dumps(items)  # as each request will be
     except orjson.JSONDecodeError as error:
         raise ValueError(f"it is not JSON: {error}") from None
+    except orjson.JSONEncodeError:
+        raise ValueError("it is nested too deeply to be sent: 250 levels will do") from None
     if not isinstance(items, list) or not items:
         raise ValueError('it is not a list of upstreams, like [{"name": "a", "url": "https://a.example/v1"}]')
     json.loads(raw, object_pairs_hook=_each_once)

@@ -285,6 +285,11 @@ TEXTS = {
     "[{": "it is not JSON: ",
     '[{"name": "a", "url": "\\ud800"}]': "it is not JSON: ",
     '[{"name": "a", "url": "http://a", "context": NaN}]': "it is not JSON: ",
+    '[{"name": "a", "url": "http://a", "body": {"x": '
+    + "[" * 300
+    + "]" * 300
+    + "}}]": "it is nested too deeply",
+    "[" * 1010 + "]" * 1010: "it is nested too deeply",
     "{}": "it is not a list of upstreams, like [{",
     "[]": "it is not a list of upstreams, like [{",
     '["http://a/v1"]': "entry 1: is not an object with name and url",
@@ -293,7 +298,7 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), TEXTS.items())
+@pytest.mark.parametrize(("text", "said"), TEXTS.items(), ids=lambda text: text[:60])
 def test_a_file_that_is_no_list_of_upstreams_is_refused(file: Path, text: str, said: str) -> None:
     assert sentence(file, text).startswith(said)
 

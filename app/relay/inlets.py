@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from select import EPOLLIN
 from typing import Any, Protocol
@@ -54,7 +55,10 @@ class Inlet:
 
     def begin(self) -> bool:
         """Takes what came with the head, and what TLS has decrypted of the rest. Whether more is wanted."""
-        rest = self.body.rest_of_head()
+        try:
+            rest = self.body.rest_of_head()
+        except _NOTHING_YET:
+            rest = b""
         if rest and not self.body.received(rest):
             return False
         self.go_on()
@@ -62,20 +66,24 @@ class Inlet:
 
     def go_on(self) -> None:
         """Takes what has arrived."""
-        if not self.over and not self._read():
-            self.over = True
+        try:
+            self.over = self.over or not self._read()
+        except Exception as error:
+            self.over, self.error = True, error
+        if self.over:
             self.done.set()
 
     def _read(self) -> bool:
-        try:
-            while self.body.received(self.sock.recv(READ_SIZE)):
-                if self._pending is None or not self._pending():
-                    return True
-        except _NOTHING_YET:
-            return True
-        except Exception as error:
-            self.error = error
-        return False
+        """Whether more is wanted."""
+        while True:
+            try:
+                data = self.sock.recv(READ_SIZE)
+            except _NOTHING_YET:  # here only: what is fed may raise the same, and mean it
+                return True
+            if not self.body.received(data):
+                return False
+            if self._pending is None or not self._pending():
+                return True
 
 
 class Inlets:
@@ -87,6 +95,7 @@ class Inlets:
         self._make, self._clock = make, clock
         self._poll: Any = None
         self._by_descriptor: dict[int, Inlet] = {}
+        self._due: deque[int] = deque()  # descriptors that can be read
 
     def __repr__(self) -> str:
         return f"<Inlets: {len(self._by_descriptor)} open>"
@@ -126,10 +135,13 @@ class Inlets:
         return True
 
     def _look(self) -> None:
-        """Reads some of those that can be; the others are told again, after whoever else has a turn."""
+        """Reads some of those that can be. The others come first the next time, after whoever else has a
+        turn: epoll would begin with the same ones again."""
         end = self._clock() + TURN
-        for descriptor, _ in self._poll.poll(0, FEW):
-            inlet = self._by_descriptor.get(descriptor)
+        if not self._due:
+            self._due.extend(descriptor for descriptor, _ in self._poll.poll(0, FEW))
+        while self._due:
+            inlet = self._by_descriptor.get(self._due.popleft())
             if inlet is not None:
                 inlet.go_on()
             if self._clock() > end:

@@ -52,6 +52,7 @@ class Route:
         """There was text, and the answer starts over: budget and tries are those of a new beginning, in which
         the one that broke off has none behind it."""
         self._tries, self._since = [-1] * len(self._tries), spent
+        self._ready = [0.0 if ready == NEVER else ready for ready in self._ready]
 
     def after(self, error: UpstreamError, spent: float, chance: float) -> float | None:
         """Seconds to wait before `at` is asked, None where nobody is any more.

@@ -11,6 +11,7 @@ from tests.browser.states import DONE, IDS, STARTED, answer, delta, play
 
 pytestmark = pytest.mark.browser
 
+
 def test_an_answer_goes_from_connecting_to_done(lab: Page) -> None:
     ask: dict[str, Any] = {"act": "asked", "generationId": "g", "content": "q"}
     steps = [ask, {"act": "accepted", **IDS}, {"type": "queued", "generationId": "g", "position": 2}]

@@ -168,7 +168,7 @@ def test_a_restarted_server_leaves_what_was_read_and_says_that_it_was_interrupte
         chat.answers(1)
         assert (chat.text, chat.problem) == (
             "half an answer",
-            "The server was restarted in the middle of this answer.",
+            "The server was restarted before this answer was finished.",
         )
         chat.button("Try again").click()
         chat.until_text("whole").answers(1)

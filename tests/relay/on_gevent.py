@@ -201,10 +201,13 @@ def floods(inlets: Inlets, upstream: ScriptedUpstream) -> Iterator[list[Line]]:
     lines = [Line() for _ in range(3)]
     shared = Upstream(upstream.url, read=inlets.read)
     calls = [Beside(shared.ask, ASKED, line, hear) for line in lines]
-    eventually(lambda: min(line.pieces for line in lines) > 10)
-    yield lines
-    for line, call in zip(lines, calls, strict=True):
-        line.cut("stopped")
+    try:
+        eventually(lambda: min(line.pieces for line in lines) > 10)
+        yield lines
+    finally:
+        for line in lines:
+            line.cut("stopped")
+    for call in calls:
         with pytest.raises(UpstreamError):
             call.result()
     eventually(lambda: upstream.state()["open"] == 0)

@@ -109,6 +109,10 @@ def test_an_answer_that_starts_over_has_tries_and_budget_of_its_own() -> None:
     anew = Route(1, POLICY)
     anew.begin_anew(900.0)
     assert anew.after(failed(), 901.0, 0.0) == 0.0
+    spent = Route(2, RetryPolicy(attempts=1))
+    assert (spent.after(failed(), 0.0, 0.0), spent.at) == (0.0, 1)
+    spent.begin_anew(5.0)
+    assert (spent.after(failed(), 5.0, 0.0), spent.at) == (0.0, 0)
 
 
 @pytest.mark.parametrize(
