@@ -107,13 +107,13 @@ class Chunks:
                 piece = data[at : at + self._left]
                 at += len(piece)
                 # The last two bytes of what is left are the line end.
-                yield piece[: max(0, self._left - 2)]
+                yield piece[: self._left - 2]
                 self._left -= len(piece)
                 continue
             end = data.find(b"\r\n", at, at + _SIZE_LINE)
             if end < 0:
                 self._rest = data[at:]
-                if len(self._rest) >= _SIZE_LINE:
+                if len(self._rest) >= _SIZE_LINE or b"\n" in self._rest:
                     raise ProtocolError(f"a chunk begins with {self._rest[:20]!r}")
                 return
             size = _size(data[at:end])

@@ -12,12 +12,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from select import EPOLLIN
 from typing import Any, Protocol
 
 from app.relay.body import READ_SIZE, Body
 from app.relay.turns import TURN, Turns
 
+READABLE = 1  # EPOLLIN, which not every system's `select` has
 # Sockets that are read between two looks at what else there is to do.
 FEW = 64
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -105,15 +105,16 @@ class Inlets:
         if body.sock is None or not self._ready() or not self._watched(body.sock):
             in_thread(body)
             return
-        inlet = self._by_descriptor[body.sock.fileno()] = Inlet(body)
+        inlet, descriptor = Inlet(body), body.sock.fileno()
         try:
             body.sock.settimeout(0.0)
             if inlet.begin():
+                self._by_descriptor[descriptor] = inlet
                 inlet.done.wait()
         finally:
             # Before the socket is closed: its number may soon be another's.
-            del self._by_descriptor[body.sock.fileno()]
-            self._poll.unregister(body.sock.fileno())
+            self._by_descriptor.pop(descriptor, None)
+            self._poll.unregister(descriptor)
         if inlet.error:
             raise inlet.error
 
@@ -129,7 +130,7 @@ class Inlets:
     def _watched(self, sock: Any) -> bool:
         """Has it watched, if the system does."""
         try:
-            self._poll.register(sock.fileno(), EPOLLIN)
+            self._poll.register(sock.fileno(), READABLE)
         except OSError:
             return False
         return True

@@ -28,7 +28,11 @@ def reading() -> Read:
         return in_thread
     from app.hub.loop import GeventLoop, epoll, rules
 
-    made = GeventLoop(), epoll()  # now: what is made later would be taken for something that a test left
+    # Now: what is made later would be taken for something that a test left.
+    made, known = (GeventLoop(), epoll()), threading.Event()
+    # Whoever logs on the loop makes a thread of it in the books of `threading`, for good.
+    made[0].soon(lambda: known.set() if threading.current_thread() else None)
+    assert known.wait(5)
     return Inlets(lambda: made).read if rules() else in_thread
 
 

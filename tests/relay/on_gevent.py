@@ -354,9 +354,7 @@ def test_over_tls_several_records_that_come_with_the_head_are_all_heard(secret: 
 
 @pytest.mark.parametrize("size", [9_000, 15_000, 16_384, 50_000, 200_000])
 @pytest.mark.parametrize("with_head", [True, False], ids=["with the head", "after it"])
-def test_over_tls_what_is_longer_than_a_read_is_heard_to_its_end(
-    secret: Secret, size: int, with_head: bool
-) -> None:
+def test_over_tls_what_is_long_is_heard_to_its_end(secret: Secret, size: int, with_head: bool) -> None:
     """Of one record http.client takes 8 KiB along with the head, and of the rest the kernel knows nothing."""
     if not with_head:
         secret.plain.sendall(secret.seal(chunk("a"), head=True))
@@ -364,6 +362,17 @@ def test_over_tls_what_is_longer_than_a_read_is_heard_to_its_end(
     text = "x" * size
     secret.plain.sendall(secret.seal(chunk(text), head=with_head))
     secret.call.until(text if with_head else f"a{text}")
+
+
+def test_over_tls_a_record_that_is_longer_than_a_read_is_heard_to_its_end(
+    secret: Secret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one that came whole the kernel knows nothing any more."""
+    monkeypatch.setattr("app.relay.inlets.READ_SIZE", 1_000)
+    secret.plain.sendall(secret.seal(chunk("a"), head=True))
+    secret.call.until("a")
+    secret.plain.sendall(secret.seal(chunk("b" * 10_000)))
+    secret.call.until("a" + "b" * 10_000)
 
 
 def test_over_tls_a_record_that_comes_byte_by_byte_is_heard_when_it_is_whole(secret: Secret) -> None:

@@ -339,6 +339,16 @@ def test_an_answer_that_keeps_coming_takes_one_turn_at_a_time(house: House) -> N
     assert len(flood.got) == 1
 
 
+def test_no_turn_goes_on_for_longer_than_it_should(house: House) -> None:
+    answers = house.several(10)
+    for answer in answers:
+        answer.cost = TURN * 0.3
+        answer.server.sendall(b"a")
+    for read in (4, 8, 10):
+        house.loop.turn()
+        assert sum(len(answer.got) for answer in answers) == read
+
+
 @pytest.mark.parametrize("floods", [1, 3, 10])
 def test_answers_that_keep_coming_do_not_keep_others_from_their_turn(house: House, floods: int) -> None:
     """Though each piece of theirs takes longer than a turn should."""
