@@ -47,7 +47,7 @@ class Cursor:
         return f"{self.epoch}.{self.number}" + (f".{self.client}" if self.client else "")
 
 
-@dataclass(slots=True)  # frozen would double what it costs, and there is one for each token
+@dataclass(slots=True, unsafe_hash=True)  # frozen would double what it costs, and there is one for each token
 class Event:
     """One entry of a log, never changed. Its frame is made once, for all readers.
 

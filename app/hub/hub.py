@@ -148,8 +148,7 @@ class Hub:
             if kind in ENDS and not client.mailbox.running:
                 self._registry.append(client, LITERAL, DONE, now)
             awake = client.open
-        for connection in awake:
-            connection.wake()
+        wake(awake)
         return self._registry.cursor(event)
 
     def send(self, client_id: str, data: Any, key: str = "") -> Sent:

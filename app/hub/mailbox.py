@@ -213,7 +213,7 @@ class Mailbox(Log):
     def _fold_delta(self, event: Event, fields: dict[str, Any]) -> None:
         fold = self.folds.get(event.generation) or self._new_fold(event, fields)
         fold.last = fold.delta = event.number
-        fold.seq = fields["seq"]
+        fold.seq = fields.get("seq", fold.seq)
         fold.message.add(fields["data"])
         size = len(event.frame)
         fold.size += size

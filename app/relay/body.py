@@ -31,7 +31,7 @@ class Body:
         self._feed = feed
         self._raw = response.raw
         self._buffered = _buffered(response)
-        self.sock: Any = self._buffered.raw._sock if self._buffered else None
+        self.sock = _socket_of(self._buffered)
         self._chunks = Chunks() if self._buffered and self._raw.chunked else None
 
     def rest_of_head(self) -> bytes:
@@ -58,16 +58,23 @@ class Body:
             if not data:
                 raise ProtocolError("the connection ended before the last chunk")
             data = chunks.feed(data)
-            return (not data or self._feed(data)) and not chunks.ended
+            more = not data or self._feed(data)
+            if more and chunks.error:
+                raise chunks.error
+            return more and not chunks.ended
         return bool(data) and self._feed(data)
 
 
 def be_patient(response: requests.Response, seconds: float) -> None:
     """How long each read of the body may take from here, where that can be said."""
-    file = getattr(getattr(response.raw, "_fp", None), "fp", None)
-    sock = getattr(getattr(file, "raw", None), "_sock", None)
+    sock = _socket_of(getattr(getattr(response.raw, "_fp", None), "fp", None))
     if sock is not None:
         sock.settimeout(seconds)
+
+
+def _socket_of(file: Any) -> Any:
+    """The socket that http.client's file reads from; None where there is none."""
+    return getattr(getattr(file, "raw", None), "_sock", None)
 
 
 def _buffered(response: requests.Response) -> Any:
@@ -76,29 +83,39 @@ def _buffered(response: requests.Response) -> Any:
     coded = response.headers.get("Content-Encoding", "identity").lower() != "identity"
     if coded or not isinstance(parsed, http.client.HTTPResponse) or parsed.fp is None:
         return None
-    return parsed.fp if parsed.chunked or parsed.length is None else None
+    if not parsed.chunked and parsed.length is not None:
+        return None
+    return parsed.fp if _socket_of(parsed.fp) is not None else None
 
 
 class Chunks:
-    """A body in chunks, decoded: `feed` what arrives, and take what it holds. `ended` after the last chunk.
+    """A body in chunks, decoded: `feed` what arrives, and take what it holds. `ended` after the last chunk;
+    `error` where what follows is no chunk: what came before is good all the same.
 
     Pure. [RFC 9112 7.1]; trailers are not read: the connection serves no other call.
     """
 
     def __init__(self) -> None:
         self.ended = False
+        self.error: ProtocolError | None = None
         self._rest = b""  # of a size line that isn't whole yet
         self._left = 0  # bytes of this chunk that are to come, and of the line end after it
 
     def feed(self, data: bytes) -> bytes:
-        """What of the body `data` holds, maybe nothing. Raises ProtocolError."""
+        """What of the body `data` holds, maybe nothing."""
         if not self._left and not self._rest:  # between two chunks; nearly always one of them is all there is
             end = data.find(b"\r\n", 0, 20)
             if end > 0:
-                size = _size(data[:end])
-                if len(data) == end + size + 4 and size:
+                line = data[:end]
+                size = 0 if line.strip(_HEX) else int(line, 16)
+                if size and len(data) == end + size + 4:
                     return data[end + 2 : -2]
-        return b"".join(self._pieces(self._rest + data))
+        pieces: list[bytes] = []
+        try:
+            pieces.extend(self._pieces(self._rest + data))
+        except ProtocolError as error:
+            self.error = error
+        return b"".join(pieces)
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
         at, self._rest = 0, b""
@@ -122,6 +139,7 @@ class Chunks:
 
 def _size(line: bytes) -> int:
     digits = line if not line.strip(_HEX) else line.partition(b";")[0].strip(b" \t")
-    if not digits or digits.strip(_HEX):  # int() would also take "+a", "a_b", "0xa" and spaces
+    # int() would also take "+a", "a_b", "0xa" and spaces.
+    if not digits or digits.strip(_HEX) or b"\n" in line:
         raise ProtocolError(f"a chunk has the size {line[:20]!r}")
     return int(digits, 16)

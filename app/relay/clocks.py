@@ -59,14 +59,14 @@ class Clocks:
     def finish(self, now: float) -> None:
         self._finished = now
 
-    def rang(self, now: float, pieces: int) -> str:
-        """The code of the event `error`, or `finished` where only the afterword is missing.
-
-        `pieces`: how many have arrived by now.
-        """
-        allowed = self._allowed
+    def heard(self, pieces: int, now: float) -> None:
+        """So many pieces have arrived by now."""
         if pieces != self._pieces:
             self._pieces, self._byte = pieces, now
+
+    def rang(self, now: float) -> str:
+        """The code of the event `error`, or `finished` where only the afterword is missing."""
+        allowed = self._allowed
         if self._finished is not None:
             return FINISHED if now - self._finished > AFTERWORD else ""
         if now - self._began > allowed.total:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
@@ -23,7 +24,7 @@ from app.relay.reported import PASSING, one_line
 STREAM, DOCUMENT = "text/event-stream", "application/json"
 # Of an error's body this much is read: enough for its message, too little to hurt.
 ERROR_BYTES = 65_536
-# Seconds that the words of a refusal may take.
+# Seconds that the words of a refusal may take in all.
 PATIENCE = 2.0
 # Characters of a media type that are repeated.
 KIND = 100
@@ -77,10 +78,13 @@ def broken(error: Exception, name: str) -> UpstreamError:
 
 def _some_of(response: requests.Response) -> bytes:
     """The beginning of a body, as far as it comes without a longer wait."""
-    be_patient(response, PATIENCE)
-    data = b""
+    data, end = b"", time.monotonic() + PATIENCE
     with contextlib.suppress(*BROKEN):  # a refusal whose words break off is still a refusal
-        while len(data) < ERROR_BYTES and (piece := response.raw.read1(ERROR_BYTES, decode_content=True)):
+        while len(data) < ERROR_BYTES and (left := end - time.monotonic()) > 0:
+            be_patient(response, left)
+            piece = response.raw.read1(ERROR_BYTES, decode_content=True)
+            if not piece:
+                break
             data += piece
     return data
 

@@ -49,7 +49,7 @@ class Inlet:
         self.body, self.sock = body, body.sock
         self.over = False
         self.done = threading.Event()
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         # TLS may hold decrypted bytes of which epoll knows nothing.
         self._pending: Callable[[], int] | None = getattr(body.sock, "pending", None)
 
@@ -68,7 +68,7 @@ class Inlet:
         """Takes what has arrived."""
         try:
             self.over = self.over or not self._read()
-        except Exception as error:
+        except BaseException as error:  # the loop would never call again, for anybody
             self.over, self.error = True, error
         if self.over:
             self.done.set()
@@ -115,8 +115,13 @@ class Inlets:
             # Before the socket is closed: its number may soon be another's.
             self._by_descriptor.pop(descriptor, None)
             self._poll.unregister(descriptor)
-        if inlet.error:
-            raise inlet.error
+        error, inlet.error = inlet.error, None
+        try:
+            if error:
+                raise error
+        finally:
+            # What was raised knows the frames it went through, and those all that the answer was asked.
+            del error
 
     def _ready(self) -> bool:
         if self._poll is None:

@@ -48,6 +48,11 @@ class Parser:
             return self._payloads.said(block[6:-2])
         return self._said(block) if block else ()
 
+    @property
+    def glued(self) -> bool:
+        """Whether events came glued together, and parts of them were left out."""
+        return self._payloads.glued
+
     def end(self) -> Iterator[Said]:
         """What the end of the stream completes. Raises UpstreamError `cut` where it is inside of an event."""
         yield from self._said(self._hidden(self._frames.end()))

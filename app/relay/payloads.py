@@ -8,7 +8,6 @@ document.
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -18,8 +17,6 @@ import orjson
 from app.errors import UpstreamError
 from app.relay.deltas import Calls, Delta, Finished, Said, Usage
 from app.relay.reported import reported
-
-log = logging.getLogger(__name__)
 
 # The same thing under three names.
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text")
@@ -41,11 +38,11 @@ _QUOTED = 200
 
 class Payloads:
     """The payloads of one answer, one after the other. Keeps what the pieces of tool calls need to be told
-    apart, and that a broken event was logged."""
+    apart. `glued`: some came glued together, and what was broken of them was left out."""
 
     def __init__(self) -> None:
         self._calls = Calls()
-        self._warned = False
+        self.glued = False
 
     def said(self, payload: bytes, event: str = "message") -> Iterable[Said]:
         """What one event's data says, in order; nothing for what says nothing (role only, keep-alives).
@@ -120,12 +117,10 @@ class Payloads:
         parts = _SEAM.split(payload)
         if not 1 < len(parts) <= _PARTS or not _is_whole(parts[-1]):
             raise _malformed(payload)
-        if not self._warned:
-            self._warned = True
-            log.warning("an upstream sends events glued together: what is broken of them is left out")
-        return self._glued(parts)
+        self.glued = True
+        return self._each(parts)
 
-    def _glued(self, parts: list[bytes]) -> Iterator[Said]:
+    def _each(self, parts: list[bytes]) -> Iterator[Said]:
         for part in parts:
             if _is_whole(part):
                 yield from self.said(part)

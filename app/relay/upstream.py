@@ -7,6 +7,7 @@ before it connects, and one family of errors: everything that goes wrong leaves 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +24,8 @@ from app.relay.line import Line, calling, open_session
 from app.relay.parser import HIDDEN, Parser
 from app.relay.payloads import document
 from app.relay.reported import MESSAGE, one_line
+
+log = logging.getLogger(__name__)
 
 # Why a call is cut because somebody wants its end, and not because it has a fault.
 MEANT = frozenset(("stopped", "left", "interrupted"))
@@ -129,7 +132,11 @@ class Upstream:
                     return False
             return True
 
-        self._read(Body(response, feed))
+        try:
+            self._read(Body(response, feed))
+        finally:
+            if parser.glued:  # said here: what is called on a loop may not wait for a log
+                log.warning("%r sends events glued together: what is broken of them is left out", self)
         line.check()  # where the end of the connection is the end of the body, a cut looks like one
         if not enough:
             all(hear(said) for said in parser.end())

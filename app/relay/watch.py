@@ -108,7 +108,8 @@ class Watch:
         """One look."""
         for generation in self._running():
             line = generation.line  # first: a clock of the last try must not cut the next
-            code = generation.clocks.rang(now, line.pieces)
+            generation.clocks.heard(line.pieces, now)
+            code = generation.clocks.rang(now)
             if code:
                 line.cut(code)
         if now - self._slow_at >= SLOW_PERIOD:

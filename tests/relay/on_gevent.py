@@ -5,9 +5,11 @@ What goes wrong on that loop is told to nobody and fails the test here.
 
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -129,6 +131,48 @@ def test_nothing_is_heard_after_a_cut_though_it_had_arrived(inlets: Inlets, head
             with pytest.raises(UpstreamError) as error:
                 call.ended()
     assert (error.value.code, call.text) == ("stopped", "a")
+
+
+def test_an_answer_that_was_cut_leaves_nothing_of_its_question_behind(
+    upstream: ScriptedUpstream, inlets: Inlets
+) -> None:
+    """Not for a moment: full looks for garbage are rare."""
+    upstream.script(script.cut(["a"], how="hang"))
+    kept: list[weakref.ref[Any]] = []
+
+    class Question(dict[str, Any]):
+        pass
+
+    def asked() -> None:
+        line, question = Line(), Question(ASKED)
+        kept.append(weakref.ref(question))
+
+        def hear(said: Any) -> bool:
+            line.cut("stopped")
+            return True
+
+        with pytest.raises(UpstreamError):
+            Upstream(upstream.url, read=inlets.read).ask(question, line, hear)
+
+    gc.disable()
+    try:
+        asked()
+        assert kept[0]() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("error", [gevent.GreenletExit, KeyboardInterrupt, SystemExit])
+def test_whatever_is_raised_on_the_loop_reaches_its_thread_and_the_next_answer_is_read(
+    upstream: ScriptedUpstream, inlets: Inlets, error: type[BaseException]
+) -> None:
+    def hear(said: Any) -> bool:
+        raise error
+
+    upstream.script(default=script.deltas(["a", "b"], gap=0.01))
+    with pytest.raises(error):
+        Upstream(upstream.url, read=inlets.read).ask(ASKED, Line(), hear)
+    assert len(heard(Upstream(upstream.url, read=inlets.read))) > 2
 
 
 def test_what_the_one_who_hears_raises_ends_that_answer_only(

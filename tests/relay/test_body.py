@@ -35,7 +35,9 @@ def coded(*parts: bytes) -> bytes:
 def decoded(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
     """What a body holds that comes in these pieces, and whether it came to its end."""
     chunks = Chunks()
-    body = b"".join(chunks.feed(piece) for piece in pieces if not chunks.ended)
+    body = b"".join(chunks.feed(piece) for piece in pieces if not (chunks.ended or chunks.error))
+    if chunks.error:
+        raise chunks.error
     return body, chunks.ended
 
 
@@ -128,14 +130,20 @@ BITS = [b"5", b"a", b"\r\n", b"\r", b"\n", b";", b" ", b"hello", b"5\r\nhello\r\
 def test_of_what_may_be_no_body_comes_the_same_in_any_pieces(stream: bytes, places: list[int]) -> None:
     def came(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
         chunks, body = Chunks(), b""
-        with contextlib.suppress(ProtocolError):
-            for piece in pieces:
-                if not chunks.ended:
-                    body += chunks.feed(piece)
-            return body, chunks.ended
-        return b"refused", False
+        for piece in pieces:
+            if not (chunks.ended or chunks.error):
+                body += chunks.feed(piece)
+        return body, chunks.ended
 
     assert came(cut_at(stream, places)) == came([stream])
+
+
+def test_what_came_before_a_broken_chunk_is_good_however_it_is_cut() -> None:
+    stream = b"5\r\nhello\r\nHTTP/1.1 500 Oh no\r\n\r\n"
+    for pieces in ([stream], bytewise(stream)):
+        chunks = Chunks()
+        assert b"".join(chunks.feed(piece) for piece in pieces if not chunks.error) == b"hello"
+        assert chunks.error
 
 
 def test_what_comes_with_the_end_is_given_with_it() -> None:
@@ -170,6 +178,7 @@ REFUSED = {
     "a space within": b"1 0\r\n0123456789abcdef\r\n",
     "a digit of another alphabet": "٥\r\nhello\r\n".encode(),
     "a fraction": b"5.0\r\nhello\r\n",
+    "a bare line feed in an extension": b"5;\nhello\r\n",
     "a chunk longer than its size": b"5\r\nhello!!\r\n",
     "a line end too many": b"5\r\nhello\r\n\r\n5\r\nhello\r\n",
 }

@@ -200,7 +200,7 @@ def test_what_the_failed_try_used_is_not_told_as_the_usage_of_the_next(generatio
 
 def test_another_try_winds_its_clocks_up(generation: Generation) -> None:
     generation.restart("up", "m", BEGAN + 299)
-    assert generation.clocks.rang(BEGAN + 301, 0) == ""
+    assert generation.clocks.rang(BEGAN + 301) == ""
 
 
 def test_another_try_hangs_on_another_line(generation: Generation) -> None:

@@ -276,6 +276,16 @@ def test_a_refusal_whose_words_hang_is_that_refusal(
     assert "401: Wrong key" in error.message
 
 
+def test_a_refusal_that_comes_letter_by_letter_is_not_waited_for(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "PATIENCE", 0.2)
+    upstream.script({"status": 503, "steps": [{"send": "x", "repeat": 10_000, "sleep": 0.01}]})
+    error = failure(upstream.url)
+    assert (error.code, error.retryable) == ("upstream_status", True)
+    assert len(error.message) < 300
+
+
 def test_what_an_upstream_says_is_one_line(upstream: ScriptedUpstream) -> None:
     forged = 'data: {"error":{"message":"x\\nINFO answer {}\\u001b[31m","code":503}}\n\n'
     upstream.script({"steps": [{"send": forged}]})
