@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ from app.hub.mailbox import Retention
 from app.hub.sweep import Sweep
 from app.relay.clocks import Allowed
 from app.relay.deltas import Message, merge
+from app.relay.generation import Generation
 from app.relay.inlets import Inlets, Read, in_thread
 from app.relay.places import Bounds
 from app.relay.relay import Relay
@@ -69,17 +71,26 @@ def make_parts(settings: Settings) -> Parts:
     """Hub, relay and conversations as the settings want them; the relay is handed `publish`, not the hub."""
     hub = Hub(_limits(settings), Message, merge)
     conversations = Conversations(settings.conversations)
-    worker = Worker(
-        _upstreams(settings),
-        hub.publish,
-        partial(chat.keep, conversations),
-        size=Size(settings.answer_tokens, settings.answer_bytes),
-        retry=RetryPolicy(
-            settings.retry_attempts, settings.retry_base, settings.retry_budget, settings.retry_after_max
-        ),
+    relay = _relay(settings, hub, partial(chat.keep, conversations))
+    hub.upkeep.elsewhere = relay.held
+    return Parts(
+        settings,
+        hub,
+        Sweep(hub.upkeep),
+        relay,
+        conversations,
+        Streams(hub, settings.outlet),
+        Addresses(settings.trusted_proxies),
     )
-    relay = Relay(
-        worker,
+
+
+def _relay(settings: Settings, hub: Hub, keep: Callable[[Generation], None]) -> Relay:
+    retry = RetryPolicy(
+        settings.retry_attempts, settings.retry_base, settings.retry_budget, settings.retry_after_max
+    )
+    size = Size(settings.answer_tokens, settings.answer_bytes)
+    return Relay(
+        Worker(_upstreams(settings), hub.publish, keep, size=size, retry=retry),
         bounds=Bounds(
             worker=settings.answers_worker,
             client=settings.answers_client,
@@ -94,16 +105,6 @@ def make_parts(settings: Settings) -> Parts:
             waiting=settings.wait_timeout,
         ),
         leaving=Leaving(hub.listening, settings.leave_grace, settings.answers_unread),
-    )
-    hub.upkeep.elsewhere = relay.held
-    return Parts(
-        settings,
-        hub,
-        Sweep(hub.upkeep),
-        relay,
-        conversations,
-        Streams(hub, settings.outlet),
-        Addresses(settings.trusted_proxies),
     )
 
 
