@@ -18,7 +18,7 @@ SENTENCES = {
     "timeout_bytes": "The connection to the model went dead",
     "timeout_total": "The answer took longer than is allowed",
     "busy": "The server had no room for the question in time",
-    "interrupted": "The server was restarted in the middle of the answer",
+    "interrupted": "The server was restarted before the answer was whole",
 }
 
 

@@ -974,6 +974,35 @@ def test_an_answer_that_nobody_reads_is_cancelled_after_the_grace_where_that_is_
     house.relay.stop("h")
 
 
+def test_of_answers_that_nobody_reads_only_so_many_go_on(hanging: ScriptedUpstream) -> None:
+    clock, audience = ManualClock(), Audience()
+    house = House(hanging.url, clock, leaving=Leaving(audience, 60.0, most=1), allowed=LONG)
+    audience.there = False
+    first = house.hang("g")
+    eventually(lambda: first.alone_since is not None)
+    clock.advance(1)
+    second = house.hang("h")
+    eventually(lambda: second.alone_since is not None)
+    clock.advance(61)
+    assert ended(first)["reason"] == "left"
+    assert second.state == "running"
+    house.relay.stop("h")
+
+
+def test_a_question_in_line_that_nobody_waits_for_is_given_up_too(hanging: ScriptedUpstream) -> None:
+    clock, audience = ManualClock(), Audience()
+    bounds = Bounds(client=1)
+    house = House(hanging.url, clock, bounds=bounds, leaving=Leaving(audience, 60.0), allowed=LONG)
+    house.hang("g")
+    waiting = house.wait("h", on_leave="cancel")
+    audience.there = False
+    eventually(lambda: waiting.alone_since is not None)
+    clock.advance(61)
+    assert ended(waiting)["reason"] == "left"
+    house.relay.stop("g")
+    assert len(hanging.state()["requests"]) == 1
+
+
 def test_who_comes_back_within_the_grace_finds_it_running(hanging: ScriptedUpstream) -> None:
     clock, audience = ManualClock(), Audience()
     house = House(hanging.url, clock, leaving=Leaving(audience, 60.0), allowed=LONG)

@@ -85,6 +85,27 @@ def test_an_answer_that_ends_within_the_grace_is_whole(
     assert edge.view(generation)["reason"] == "stopped"
 
 
+def test_a_question_in_line_is_told_at_once_that_the_server_goes_and_what_runs_goes_on(
+    make_edge: MakeEdge, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(script.cut(["a"], how="hang"))
+    edge = make_edge(upstream_url=upstream.url, answers_client=1)
+    with edge.listen("clientId=a") as stream:
+        running = edge.ask("a")["generationId"]
+        stream.until("delta")
+        waiting = edge.ask("a")["generationId"]
+        nap = Nap(lambda: edge.call("POST", f"/chat/{running}/stop"))
+        draining = threading.Thread(target=drain, args=[edge, nap])
+        draining.start()
+        told = stream.until("error")
+        assert (told["generationId"], told["code"]) == (waiting, "interrupted")
+        assert (told["retryable"], told["partial"]) == (True, False)
+        assert stream.rest() == ["done", "[DONE]"]
+        draining.join()
+    assert edge.view(running)["reason"] == "stopped"
+    assert len(upstream.state()["requests"]) == 1
+
+
 def test_an_answer_beyond_the_grace_is_interrupted_and_its_text_kept(
     make_edge: MakeEdge, upstream: ScriptedUpstream
 ) -> None:
