@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote
 
 import orjson
 from pydantic import (
@@ -28,6 +27,7 @@ from pydantic import (
 )
 
 from app.errors import SettingsError
+from app.keyless import bears, check_address, says_secret, texts
 
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^][/?#@:\s]+)(:[0-9]+)?"
 # What the relay sets itself, or what is between two machines and not between the two programs.
@@ -38,16 +38,6 @@ _RELAYS_OWN = frozenset(
         "upgrade",
     }
 )
-# Names that say that their value is a secret, in lower case and with their words apart.
-_SECRET = re.compile(
-    r"secret|passw|passphrase|credential|authori[sz]ation|(key|token|cookie|bearer|signature)s?(?![a-z])"
-    r"|(?<![a-z])(o?auth|authentication|jwt|pass|pwd|sig)[\W_\d]*$"
-)
-# What is in such names, and what models count in or are steered with.
-_HARMLESS = re.compile(
-    r"tokens(?![a-z])|(key|token)[-_]?(budget|count|ids?|limit)(?![a-z])|cache_key(?![a-z])"
-    r"|(bos|end|eos|pad|start|stop)_token(?![a-z])"
-)
 
 
 def address(value: str) -> str:
@@ -56,7 +46,7 @@ def address(value: str) -> str:
         raise ValueError(
             "holds a user or a password: leave them out, and send the header Authorization: Basic {key}"
         )
-    _keyless(value)
+    check_address(value)
     if "?" in value or "#" in value:
         raise ValueError("has a query: that belongs into path")
     if not re.fullmatch(rf"https?://{_HOST}(/[!-~]*)?", value):
@@ -73,21 +63,8 @@ def _name(value: str) -> str:
 def _path(value: str) -> str:
     if not re.fullmatch(r"/[!-~]*", value) or "#" in value:
         raise ValueError("begins with / and follows the url, like /chat/completions?api-version=1")
-    _keyless(value)
+    check_address(value)
     return value
-
-
-def _keyless(address: str) -> None:
-    """ValueError where an address, or a part of one, holds a key or the place of one."""
-    names = re.findall(r"[?&;]([^?&;=]*)", address)
-    if "{key}" in address or any(_says_secret(unquote(name)) for name in names):
-        raise ValueError("holds a key: addresses end up in logs, so its place is in headers")
-
-
-def _says_secret(name: str) -> bool:
-    """Whether the name of a header, a field or a parameter says that what it holds is a secret."""
-    words = re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-    return bool(_SECRET.search(_HARMLESS.sub("", words)))
 
 
 def _headers(headers: dict[str, str]) -> dict[str, str]:
@@ -96,7 +73,7 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"{name!r} is no header's name: letters, digits and - only")
         if name.lower() in _RELAYS_OWN:
             raise ValueError(f"{name} is set by the relay: leave it out")
-        if _bears(value) or ("{key}" not in value and _says_secret(name)):
+        if bears(value) or ("{key}" not in value and says_secret(name)):
             raise ValueError(f"{name} is a secret: write {{key}} in its place, and where it is into key_env")
         if not re.fullmatch(r"[ -~]*", value) or value != value.strip():
             raise ValueError(f"{name} holds what no header can carry: a line break or a letter beyond ASCII")
@@ -111,28 +88,10 @@ def _body(body: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("model is a field of its own, beside body")
     if body.get("stream_options") is not None:
         raise ValueError("stream_options is set by the relay: null keeps it out, nothing else")
-    for name, text in _texts(body):
-        if _bears(text) or (text and _says_secret(name)):
+    for name, text in texts(body):
+        if bears(text) or (text and says_secret(name)):
             raise ValueError(f"{name!r} is a secret: send it in headers, with {{key}} in its place")
     return body
-
-
-def _texts(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """All texts in it, at any depth, each with its field's name. Numbers are no keys."""
-    left: list[tuple[str, Any]] = list(body.items())
-    while left:
-        name, value = left.pop()
-        if isinstance(value, dict):
-            left += value.items()
-        elif isinstance(value, list):
-            left += [(name, item) for item in value]
-        elif isinstance(value, str):
-            yield name, value
-
-
-def _bears(text: str) -> bool:
-    """Whether it is what `Authorization` holds, under whatever name, with a key and not its place."""
-    return bool(re.match(r"\s*bearer\s+(?!\{key\}$)\S", text, re.IGNORECASE))
 
 
 class Entry(BaseModel):
@@ -266,7 +225,7 @@ def _plain(kind: str, where: tuple[int | str, ...], message: str) -> str:
     """pydantic's message, in words that follow a field's name."""
     if kind == "missing":
         return "is missing"
-    if kind == "extra_forbidden" and _says_secret(str(where[-1])):
+    if kind == "extra_forbidden" and says_secret(str(where[-1])):
         return "may not stand in the file: put it into an environment variable, and its name into key_env"
     if kind == "extra_forbidden":
         return f"is no field of an upstream: there are {', '.join(Entry.model_fields)}"
