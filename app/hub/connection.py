@@ -135,6 +135,11 @@ class Connection:
         events = None if self.suffix else few_deltas(mailbox, news, self.position)
         if not events:
             return None
+        if len(events) == 1:  # as nearly always
+            frame = events[0].frame
+            self.taken = [(len(frame), events[0].number)]
+            self.more, self.position = False, Position(count, count)
+            return [frame]
         size, self.taken, frames = 0, [], []
         for event in events:
             size += len(event.frame)
@@ -186,9 +191,11 @@ class Connection:
     def wrote(self, size: int, now: float, before: int = 0) -> None:
         """Notes that the bytes last taken were given to the kernel: `size` on the wire, `before` of them
         before the first byte of what was taken."""
-        start = self.wired + before
-        for end, number in self.taken:
-            self.writes.append(Write(start + end, number, now))
+        start, taken = self.wired + before, self.taken
+        if len(taken) == 1:  # as nearly always
+            self.writes.append(Write(start + taken[0][0], taken[0][1], now))
+        else:
+            self.writes += [Write(start + end, number, now) for end, number in taken]
         self.taken = []
         self.wired += size
         self.written = self.position.own

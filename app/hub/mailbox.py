@@ -239,6 +239,9 @@ class Mailbox(Log):
         at most `most`, none up to `folded`. None where it is anything else."""
         if cursor < self.delta_floor or not self._events:
             return None
+        last = self._events[-1]
+        if last.kind != "delta":
+            return None
         found: list[Event] = []
         for event in reversed(self._events):
             if event.number <= cursor:

@@ -106,7 +106,11 @@ class Sockets:
         self._turns = False
         end = self.clock() + TURN
         for _ in range(len(self._woken)):
-            self._safely(self._woken.popleft().flush)
+            outlet = self._woken.popleft()
+            try:
+                outlet.flush()
+            except Exception:
+                self._cut(outlet)
             if self.clock() > end:
                 break
         for position in range(len(self._nudged)):  # who is far behind nudges itself anew: not in this turn
@@ -135,13 +139,16 @@ class Sockets:
             self._loop.later(self._lingering[0][0] - now, self._close_late)
 
     def _safely(self, call: Callable[..., None], *args: int) -> None:
-        """One stream's fault must not cost the others their turn; nor may a log that would have to wait,
-        which raises here: gevent never calls again what has raised, and nobody's leaving would be noticed."""
+        """One stream's fault must not cost the others their turn."""
         try:
             call(*args)
         except Exception:
-            outlet: SocketOutlet = call.__self__  # type: ignore[attr-defined]
-            with suppress(Exception):
-                log.exception("a stream failed and is cut: %r", outlet)
-            with suppress(Exception):
-                outlet.close()
+            self._cut(call.__self__)  # type: ignore[attr-defined]
+
+    def _cut(self, outlet: SocketOutlet) -> None:
+        """Ends a stream that failed. A log that would have to wait raises here, which must not end more:
+        gevent never calls again what has raised, and nobody's leaving would be noticed."""
+        with suppress(Exception):
+            log.exception("a stream failed and is cut: %r", outlet)
+        with suppress(Exception):
+            outlet.close()
