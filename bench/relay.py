@@ -19,13 +19,12 @@ import argparse
 import gc
 import os
 import time
-from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import NamedTuple
 
 from app.relay.parser import Parser
-from bench.added_latency import machine
+from bench.added_latency import Load, machine
 from bench.direct import Direct
 from bench.figures import Cores, Delays, cells, foreign
 from bench.paced import DELTA, Paced, mark
@@ -50,20 +49,6 @@ COLUMNS = (
     "of its core",
     "others",
 )
-
-
-@dataclass(frozen=True)
-class Load:
-    """`rate` tokens/s of one answer, each `seconds` long."""
-
-    answers: int
-    rate: float
-    seconds: float
-
-    @property
-    def tokens(self) -> int:
-        """Of one answer."""
-        return int(self.rate * self.seconds)
 
 
 class Steady(NamedTuple):

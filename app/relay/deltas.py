@@ -13,8 +13,6 @@ import orjson
 
 # The parts of a Message that are text.
 _TEXTS = ("content", "reasoning", "refusal")
-# The parts of a tool call that Calls sees to.
-_OWN = ("index", "id", "function")
 # An index beyond is none.
 MAX_CALLS = 4096
 

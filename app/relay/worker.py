@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 UNKNOWN = "unknown"
 # After the reason for the end these cost nothing of the text.
 HARMLESS = frozenset((FINISHED, "cut", "malformed", "too_large"))
-# The fields of `done` that the log has too.
-MEASURES = ("usage", "timing", "attempts", "upstream", "model")
 # Characters of an upstream's own word for a reason.
 WORD = 64
 
@@ -209,10 +207,7 @@ class Worker:
             or generation.size + size > self._size.bytes
         ):
             return False
-        fields = generation.add(delta.data, size, self.clock())
-        cursor = self._publish(generation.question.client_id, "delta", fields)
-        if cursor:
-            generation.last_event_id = cursor
+        self._say(generation, "delta", generation.add(delta.data, size, self.clock()))
         return True
 
     def _finished(self, generation: Generation, reason: str) -> None:
@@ -234,14 +229,13 @@ class Worker:
 
     def _in_one_line(self, generation: Generation, kind: str, fields: dict[str, Any]) -> str:
         """How an answer went, as JSON: what an upstream says can then add no line of its own."""
-        asked = generation.question
+        asked, measures = generation.question, generation.measures(self.clock())
         how = {
             "id": generation.id,
             "client": asked.client_id,
             "end": kind,
             "reason": fields.get("reason") or fields.get("code"),
-            **({} if kind == "done" else generation.measures(self.clock())),
-            **{name: fields[name] for name in MEASURES if name in fields},
+            **{name: fields.get(name, value) for name, value in measures.items()},
             "waited_ms": round(generation.waited * 1000, 1),
             "deltas": generation.seq,
             "bytes": generation.size,
