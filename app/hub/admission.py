@@ -11,15 +11,17 @@ from collections import Counter
 from app.errors import Overloaded
 from app.hub.client import Client
 from app.hub.connection import Connection
+from app.hub.crowd import Crowd
 from app.hub.limits import Limits
 
 
 class Admission:
-    """The open streams of a process, in the order in which they came."""
+    """The open streams of a process; `ending`: those of them that are about to end."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.streams: dict[Connection, None] = {}
+        self.streams = Crowd()
+        self.ending: set[Connection] = set()
         self._addresses: Counter[str] = Counter()
 
     def crowded(self, client: Client) -> bool:
@@ -36,12 +38,13 @@ class Admission:
             raise Overloaded("Too many streams of this address are open", retry_after=10)
 
     def enter(self, connection: Connection) -> None:
-        self.streams[connection] = None
+        self.streams.enter(connection)
         if connection.address:
             self._addresses[connection.address] += 1
 
     def leave(self, connection: Connection) -> None:
-        del self.streams[connection]
+        self.streams.leave(connection)
+        self.ending.discard(connection)
         if connection.address:
             self._addresses[connection.address] -= 1
             if not self._addresses[connection.address]:

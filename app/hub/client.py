@@ -38,12 +38,14 @@ class Text(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """How a stream begins: whether its cursor was honoured, the cursor where it starts, and what it is sent
-    first. The cursor is "" where `reset` or an opening follows: a cut before that must bring it again."""
+    """How a stream begins: whether its cursor was honoured, where it starts, what it is sent first,
+    and whether who gets that has been handed more than anyone before. `at` is "" where `reset` or an
+    opening follows: a cut before that must bring it again."""
 
     resumed: bool
     at: str
     frames: list[bytes]
+    hands: bool
 
 
 @dataclass(slots=True, eq=False)

@@ -7,13 +7,13 @@ Nothing here is touched for a stream that is silent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from itertools import takewhile
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, takewhile
+from typing import NamedTuple, Protocol
 
-from app.hub.mailbox import Mailbox
-from app.hub.reading import Due, Position, Shelf, few_deltas
+from app.hub.events import Event
+from app.hub.reading import Due, Position, Shelf
 
 
 class Ending(NamedTuple):
@@ -39,38 +39,56 @@ BEGINNING = Position(0, 0)
 UNCONFIRMED = 64
 
 
-class Write(NamedTuple):
-    """An event that was written: where it ended on the wire, its number, when (monotonic seconds)."""
-
-    offset: int
-    number: int
-    at: float
+# An event that was written: where it ended on the wire, its number, when (monotonic seconds).
+Write = tuple[int, int, float]
 
 
-def _nobody() -> None:
-    """Where no outlet listens there is nobody to wake."""
+class Outlet(Protocol):
+    """Who writes a stream."""
+
+    def wake(self) -> None:
+        """There is something to take. Called for every event, never under the hub's lock."""
+
+    def nudge(self) -> None:
+        """The same, after those that were woken."""
+
+    def gone(self) -> bool:
+        """Whether the peer left."""
+
+    def progress(self) -> int:
+        """Changes when the peer takes something."""
+
+    def cut(self) -> None:
+        """Ends a write that hangs."""
 
 
-def _unknown() -> bool:
-    """Whether a peer left that nobody knows."""
-    return False
+class Unplugged:
+    """Where no outlet is: nobody to wake, and a peer of whom nothing is known."""
+
+    def wake(self) -> None:
+        """Nobody listens."""
+
+    nudge = cut = wake
+
+    def gone(self) -> bool:
+        return False
+
+    def progress(self) -> int:
+        return 0
 
 
-def _nothing() -> int:
-    """What a peer took of which nothing is known."""
-    return 0
+UNPLUGGED = Unplugged()
 
 
 @dataclass(slots=True, eq=False)
 class Connection:
     """The state of one stream.
 
-    Its outlet sets five calls: `wake`, `nudge` (the same, after those that were woken),
-    `gone` (whether the peer left), `progress` (bytes the peer has acknowledged), `cut` (ends a write that
-    hangs). `owns`: the outlet has the socket to itself: it hears at once of a peer that left, and closes only
-    when what was said has arrived. `address`: whom it counts against, "" for nobody; `beat`: seconds of
+    `owns`: its outlet has the socket to itself: it hears at once of a peer that left, and closes
+    only when what was said has arrived. `address`: whom it counts against, "" for nobody; `beat`: seconds of
     silence until a heartbeat; `until`: when it has lived for long enough; `patience`: seconds after which
     what was written counts as handed where nobody confirms; `on_end` is told its ending and its bytes.
+    `level`: it goes with the crowd (app/hub/crowd.py), which then knows where it stands.
     """
 
     id: str
@@ -83,6 +101,7 @@ class Connection:
     until: float = float("inf")
     patience: float = 30.0
     owns: bool = False
+    level: bool = False
     position: Position = BEGINNING
     written_at: float = 0.0
     ending: str = ""
@@ -93,16 +112,13 @@ class Connection:
     handed: int = 0
     written: int = 0
     wired: int = 0
-    wake: Callable[[], None] = _nobody
-    nudge: Callable[[], None] = _nobody
-    gone: Callable[[], bool] = _unknown
-    progress: Callable[[], int] = _nothing
-    cut: Callable[[], None] = _nobody
+    outlet: Outlet = UNPLUGGED
     on_end: Callable[[str, int], None] | None = None
     progressed: int = 0
     progressed_at: float = 0.0
-    taken: list[tuple[int, int]] = field(default_factory=list)  # of the last take: bytes up to a number
-    writes: list[Write] = field(default_factory=list)
+    # Tuples where there is nothing: most streams are silent, and an empty list takes 56 bytes.
+    taken: Sequence[tuple[int, int]] = ()  # of the last take: bytes up to a number
+    writes: list[Write] | tuple[()] = ()
 
     def __repr__(self) -> str:
         state = self.ending or ("open" if not self.unwritten else "writing")
@@ -116,9 +132,10 @@ class Connection:
         if resumed:
             self.handed = self.written = start.own
 
-    def head(self, size: int) -> None:
-        """The first bytes, an opening among them, count as one: cut in there, they come again whole."""
-        self.taken = [(size, self.position.own)]
+    def head(self, size: int, hands: bool) -> None:
+        """The first bytes, an opening among them, count as one: cut in there, they come again whole. `hands`:
+        who got them was handed something by it."""
+        self.taken = ((size, self.position.own),) if hands else ()
 
     def end(self, reason: str) -> bool:
         """Gives the stream its end; False where it has one already. The outlet finds it at its next turn."""
@@ -127,26 +144,17 @@ class Connection:
         self.ending = reason
         return True
 
-    def deltas(self, mailbox: Mailbox, news: int, count: int) -> list[bytes] | None:
-        """What `due` would give, where that is but a few deltas, as it nearly always is; None where it isn't.
-
-        `news`: the number of the last broadcast; `count`: of the last event of the process.
-        """
-        events = None if self.suffix else few_deltas(mailbox, news, self.position)
-        if not events:
-            return None
+    def deltas(self, events: list[Event], here: Position) -> bytes:
+        """What `due` would give, where that is but these few deltas, as it nearly always is. `here`: after
+        the last event of the process."""
+        self.more, self.position = False, here
         if len(events) == 1:  # as nearly always
-            frame = events[0].frame
-            self.taken = [(len(frame), events[0].number)]
-            self.more, self.position = False, Position(count, count)
-            return [frame]
-        size, self.taken, frames = 0, [], []
-        for event in events:
-            size += len(event.frame)
-            self.taken.append((size, event.number))
-            frames.append(event.frame)
-        self.more, self.position = False, Position(count, count)
-        return frames
+            only = events[0]
+            self.taken = ((len(only.frame), only.number),)
+            return only.frame
+        ends = accumulate(len(event.frame) for event in events)
+        self.taken = [(end, event.number) for end, event in zip(ends, events, strict=True)]
+        return b"".join([event.frame for event in events])
 
     def due(self, shelf: Shelf) -> list[bytes]:
         """The frames to write next, after which the reader stands at `position`.
@@ -155,7 +163,7 @@ class Connection:
         one that connects anew.
         """
         frames: list[bytes] = []
-        self.taken = []
+        self.taken = ()
         before = self.position.own
         start = shelf.resume(self.position)
         if start.reset:
@@ -172,9 +180,8 @@ class Connection:
     def _take(self, due: Due, frames: list[bytes]) -> None:
         """Adds what is due to `frames`, and notes where each event ends."""
         size = sum(map(len, frames))
-        for body, number in zip(due.frames, due.numbers, strict=True):
-            size += len(body)
-            self.taken.append((size, number))
+        ends = list(accumulate(map(len, due.frames), initial=size))[1:]
+        self.taken = [*self.taken, *zip(ends, due.numbers, strict=True)]
         frames += due.frames
         self.position = due.position
 
@@ -185,18 +192,18 @@ class Connection:
 
     def unplug(self) -> None:
         """Forgets its outlet, which is through with it: each knows the other, and so neither would go."""
-        self.wake = self.nudge = self.cut = _nobody
-        self.gone, self.progress = _unknown, _nothing
+        self.outlet = UNPLUGGED
 
     def wrote(self, size: int, now: float, before: int = 0) -> None:
         """Notes that the bytes last taken were given to the kernel: `size` on the wire, `before` of them
         before the first byte of what was taken."""
-        start, taken = self.wired + before, self.taken
-        if len(taken) == 1:  # as nearly always
-            self.writes.append(Write(start + taken[0][0], taken[0][1], now))
-        else:
-            self.writes += [Write(start + end, number, now) for end, number in taken]
-        self.taken = []
+        start = self.wired + before
+        writes = [(start + end, number, now) for end, number in self.taken]
+        if self.writes:
+            self.writes += writes
+        elif writes:
+            self.writes = writes
+        self.taken = ()
         self.wired += size
         self.written = self.position.own
         self.unwritten = False
@@ -205,24 +212,24 @@ class Connection:
         """Whether what was last taken has not got out, and nothing of it was acknowledged for `patience`."""
         if not self.unwritten:
             return False
-        progress = self.progress()
+        progress = self.outlet.progress()
         if progress != self.progressed:
             self.progressed, self.progressed_at = progress, now
         return now - max(self.written_at, self.progressed_at) > patience
 
     def confirm(self, acknowledged: int) -> None:
         """Forgets the events that the peer's TCP has acknowledged, up to `acknowledged` bytes."""
-        self._forget(sum(1 for _ in takewhile(lambda write: write.offset <= acknowledged, self.writes)))
+        self._forget(sum(1 for _ in takewhile(lambda write: write[0] <= acknowledged, self.writes)))
 
     def expire(self, now: float) -> None:
         """Forgets the events written longer ago than the patience, where nobody ever confirms any."""
         horizon = now - self.patience
-        self._forget(sum(1 for _ in takewhile(lambda write: write.at < horizon, self.writes)))
+        self._forget(sum(1 for _ in takewhile(lambda write: write[2] < horizon, self.writes)))
 
     def _forget(self, count: int) -> None:
         if count:
-            self.handed = self.writes[count - 1].number
-            del self.writes[:count]
+            self.handed = self.writes[count - 1][1]
+            self.writes = list(self.writes[count:])
 
     def settle(self, acknowledged: int | None, now: float) -> int:
         """The number up to which this connection was handed its events, once it has ended.
@@ -245,10 +252,10 @@ class Connection:
 def wake(connections: Iterable[Connection]) -> None:
     """Tells outlets that there is something to take; never under the hub's lock."""
     for connection in connections:
-        connection.wake()
+        connection.outlet.wake()
 
 
 def nudge(connections: Iterable[Connection]) -> None:
     """Tells outlets that there is something for very many, and that tokens go before it."""
     for connection in connections:
-        connection.nudge()
+        connection.outlet.nudge()

@@ -77,8 +77,7 @@ class Event:
 
 def make_event(epoch: str, number: int, kind: str, generation: str, body: bytes, at: float) -> Event:
     """An event with its place and its frame."""
-    whole = b"id: %b.%d\ndata: %b\n\n" % (epoch.encode(), number, body)
-    return Event(number, kind, generation, whole, at)
+    return Event(number, kind, generation, b"id: %b.%d\ndata: %b\n\n" % (epoch.encode(), number, body), at)
 
 
 def encode(kind: str, client_id: str | None, fields: dict[str, Any]) -> bytes:
@@ -87,8 +86,9 @@ def encode(kind: str, client_id: str | None, fields: dict[str, Any]) -> bytes:
     orjson escapes every control character, so a raw line break can't get in; U+2028 is no line break
     to SSE. Raises TypeError for what is not JSON: callers hand over what they have checked.
     """
-    head: dict[str, Any] = {"type": kind} if client_id is None else {"type": kind, "clientId": client_id}
-    return orjson.dumps({**head, **fields})
+    if client_id is None:
+        return orjson.dumps({"type": kind, **fields})
+    return orjson.dumps({"type": kind, "clientId": client_id, **fields})
 
 
 def frame(body: bytes, cursor: str = "") -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import random
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -52,14 +51,16 @@ class Hub:
         self.limits = limits
         self._lock = threading.Lock()
         self._registry = Registry(limits, new_message, merge, lambda: bool(undelivered.receivers))
+        self.crowd = self._registry.crowd
         self._draining = False
+        self._patience = 2 * limits.heartbeat
         self._clock, self._control = clock, Control(limits, wall, jitter)
         self._announcer = Announcer(self)
         self.upkeep = Upkeep(self._lock, self._registry, clock, self._announcer)
 
     def __repr__(self) -> str:
         known, state = self._registry, " draining" if self._draining else ""
-        streams = f"{len(known.clients)} clients, {len(known.admission.streams)} connections"
+        streams = f"{len(known.clients)} clients, {len(known.crowd)} connections"
         return f"<Hub {known.epoch}.{known.count}{state}: {streams}, {known.memory.used >> 10} KiB>"
 
     # --- streams: open, take until the end, leave
@@ -81,7 +82,8 @@ class Hub:
         """
         suffix = b"" if named else b"." + client_id.encode()
         connection = self._connection(client_id, close_on_done, beat_as_event, suffix, address)
-        self.upkeep.make_way(client_id)
+        if client_id in self._registry.clients:
+            self.upkeep.make_way(client_id)
         with self._lock:
             if self._draining:
                 raise Overloaded("The server is about to restart", retry_after=5)
@@ -89,7 +91,7 @@ class Hub:
         if entry is None:
             return None
         head = self._control.hello(connection, entry)
-        connection.head(len(head))
+        connection.head(len(head), entry.hands)
         self._announcer.say(connected, client_id=client_id, connection_id=connection.id)
         return Opened(connection, head)
 
@@ -100,24 +102,30 @@ class Hub:
             if connection.over:
                 return b""
             frames = self._registry.due(connection)
-            if self._draining and self._registry.settled(connection):
-                connection.end("shutdown")
-            if connection.ending and not connection.more:
-                connection.said = True
-                frames.append(self._control.farewell(connection))
-            elif connection.beat_due and not frames:
-                frames.append(self._control.heartbeat(connection))
-            connection.beat_due = False
+            if self._draining or connection.ending or connection.beat_due:
+                self._say_the_rest(connection, frames)
+            elif not frames:
+                self._registry.level(connection)
             if frames:
                 connection.written_at = now
                 connection.unwritten = True
-        return b"".join(frames)
+        return frames[0] if len(frames) == 1 else b"".join(frames)
+
+    def take_news(self) -> bytes:
+        """What is next for the whole crowd, as one bytes object: its next round begins. Empty where that is
+        nothing."""
+        now = self._clock()
+        with self._lock:
+            batch, apart = self._registry.news_due(now)
+        nudge(apart)
+        return batch
 
     def leave(self, connection: Connection, acknowledged: int | None) -> None:
         """A stream has ended. `acknowledged`: its bytes that the peer's TCP had confirmed, None: unknown."""
         now = self._clock()
         with self._lock:
-            connection.end("gone")
+            self._registry.crowd.part(connection)
+            self._registry.end(connection, "gone")
             handed = connection.settle(acknowledged, now)
             self._registry.detach(connection, handed, now)
         ident, why = connection.id, connection.ending
@@ -184,11 +192,12 @@ class Hub:
             if before:
                 return before
             event = self._registry.tell(body, now)
-            awake = self._registry.streams()
-            told = Told(self._registry.cursor(event), len({c.client_id for c in awake}), len(awake))
+            told = Told(self._registry.cursor(event), *self._registry.listeners())
             if key:
                 self._registry.told.put(key, told, now)
-        self._fan_out(awake)
+            apart = list(self.crowd.apart)
+        self.crowd.wake()
+        self._fan_out(apart)
         return told
 
     # --- ending: close one, drain all
@@ -200,7 +209,7 @@ class Hub:
             if client is None:
                 return 0
             client.closed = True
-            ended = [c for c in client.connections if c.end("closed")]
+            ended = [c for c in client.connections if self._registry.end(c, "closed")]
         wake(ended)
         return len(ended)
 
@@ -209,15 +218,15 @@ class Hub:
         back at some moment of the next `return_within` seconds: all at once would be a storm."""
         with self._lock:
             self._draining, self._control.return_within = True, return_within
-            awake = self._registry.streams()
-        self._fan_out(awake)
+            streams = list(self.crowd)
+        self._fan_out(streams)
 
     def cut(self) -> None:
         """Ends what is left after a drain: streams that hang in a write, and can't be told of their end."""
         with self._lock:
-            left = list(self._registry.admission.streams)
+            left = list(self.crowd)
         for connection in left:
-            connection.cut()
+            connection.outlet.cut()
 
     # --- asking
 
@@ -246,17 +255,28 @@ class Hub:
         """`{clients, connections, undelivered}`: the last are events that nobody was ever handed."""
         with self._lock:
             known = self._registry
-            streams = len(known.admission.streams)
+            streams = len(known.crowd)
             return {"clients": len(known.clients), "connections": streams, "undelivered": known.undelivered}
 
     # --- helpers
+
+    def _say_the_rest(self, connection: Connection, frames: list[bytes]) -> None:
+        """Adds what is no entry of a log: a farewell, or a heartbeat where nothing else is due."""
+        if self._draining and self._registry.settled(connection):
+            self._registry.end(connection, "shutdown")
+        if connection.ending and not connection.more:
+            connection.said = True
+            frames.append(self._control.farewell(connection))
+        elif connection.beat_due and not frames:
+            frames.append(self._control.heartbeat(connection))
+        connection.beat_due = False
 
     def _connection(
         self, client_id: str, close_on_done: bool, beat_as_event: bool, suffix: bytes, address: str
     ) -> Connection:
         now, spread = self._clock(), self._control.spread
         return Connection(
-            secrets.token_hex(8),
+            f"{random.getrandbits(64):016x}",  # told, never taken: unique is enough
             client_id,
             close_on_done,
             beat_as_event,
@@ -264,7 +284,7 @@ class Hub:
             address,
             beat=spread(self.limits.heartbeat),
             until=now + spread(self.limits.lifetime),
-            patience=2 * self.limits.heartbeat,
+            patience=self._patience,
             written_at=now,
         )
 

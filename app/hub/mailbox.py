@@ -79,6 +79,8 @@ class Fold:
 class Log:
     """Events in the order of their numbers, the oldest leaving first."""
 
+    __slots__ = ("_events", "_runs", "bytes", "delta_floor", "floor", "retention")
+
     def __init__(self, retention: Retention, floor: int) -> None:
         self.retention = retention
         self.floor = self.delta_floor = floor
@@ -94,6 +96,11 @@ class Log:
     def last(self) -> int:
         """The number of the newest event; the floor where there is none."""
         return self._events[-1].number if self._events else self.floor
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest event, also of one that is gone."""
+        return self._events[-1].number if self._events else max(self.floor, self.delta_floor)
 
     def append(self, event: Event) -> None:
         """Adds `event`, whose number is above all before it. Trimming is a call of its own."""
@@ -166,6 +173,8 @@ class Mailbox(Log):
     `done` is the number of the last `[DONE]`, `start` that of the last `started` or `queued`; `texts` are the
     bytes of its generations' texts.
     """
+
+    __slots__ = ("_new_message", "done", "folds", "handed", "start", "texts")
 
     def __init__(self, retention: Retention, floor: int, new_message: Callable[[], Folded]) -> None:
         super().__init__(retention, floor)

@@ -41,8 +41,9 @@ class GeneratorOutlet:
         self._yielded = 0  # bytes of the item the server is writing, 0 before the first
         self._chunk_head = 0  # how many of them stand before its first byte
         self._base: int | None = None  # where on the wire the first item ended
-        connection.wake = connection.nudge = self._awake.set
-        connection.gone, connection.progress, connection.cut = peer.gone, peer.progress, peer.cut
+        self.gone, self.progress, self.cut = peer.gone, peer.progress, peer.cut
+        self.wake = self.nudge = self._awake.set
+        connection.outlet = self
 
     def __iter__(self) -> Iterator[bytes]:
         return self

@@ -134,7 +134,7 @@ class Shelf:
         """What came after `at`, each event with its id: up to `[DONE]` where that is the end, and no more at
         once than is good for memory. The reader asks again until nothing is left."""
         pending, seen = self._next(at)
-        events = _portion(pending, len(suffix), close_on_done)
+        events = portion(pending, len(suffix), close_on_done)
         done = close_on_done and bool(events) and events[-1].kind == LITERAL
         position = Position(self.count, self.count)
         if seen < self.count:
@@ -225,7 +225,7 @@ def few_deltas(mailbox: Mailbox, news: int, at: Position) -> list[Event] | None:
     return events
 
 
-def _portion(pending: list[Event], extra: int, close_on_done: bool) -> list[Event]:
+def portion(pending: list[Event], extra: int = 0, close_on_done: bool = False) -> list[Event]:
     """The first of what is pending: AT_ONCE bytes, with `extra` for each frame, or up to `[DONE]`.
 
     A larger event begins a write: so its frame is everybody's, and no copy for each that stalls in it.

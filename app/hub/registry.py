@@ -19,7 +19,7 @@ from app.hub.keys import Keys
 from app.hub.limits import Limits
 from app.hub.mailbox import EVENT_COST, Folded, Log, Mailbox, Merge
 from app.hub.memory import Memory
-from app.hub.reading import Shelf
+from app.hub.reading import FEW, Position, Shelf, few_deltas, portion
 
 # An idempotency key lives as long as its event, and at least this many seconds.
 KEY_AGE = 300.0
@@ -52,12 +52,14 @@ class Registry:
         self.limits = limits
         self.epoch = secrets.token_hex(4)
         self.count = 0
+        self._end = Position(0, 0)
         self.undelivered = 0
         self.lost: list[Lost] = []
         self._lamented = 0  # bytes of them
         self.clients: dict[str, Client] = {}
         self._absent: dict[str, Client] = {}  # those without a stream, the longest idle first
         self.admission = Admission(limits)
+        self.crowd = self.admission.streams
         self.memory = Memory(limits.memory)
         self.news = Log(limits.news, 0)
         self.sent: Keys[Sent] = Keys(limits.keys, max(KEY_AGE, limits.mailbox.age))
@@ -93,9 +95,18 @@ class Registry:
         if client_id and client_id not in self.clients and len(self.clients) >= self.limits.clients:
             self._least_missed()
 
-    def streams(self) -> list[Connection]:
-        """All streams that are not about to end."""
-        return [connection for connection in self.admission.streams if not connection.ending]
+    def end(self, connection: Connection, reason: str) -> bool:
+        """Gives a stream its end; False where it has one already."""
+        if not connection.end(reason):
+            return False
+        self.admission.ending.add(connection)
+        return True
+
+    def listeners(self) -> tuple[int, int]:
+        """How many clients have a stream that is not about to end, and how many such streams there are."""
+        ending = self.admission.ending
+        without = sum(not self.clients[name].open for name in {c.client_id for c in ending})
+        return len(self.clients) - len(self._absent) - without, len(self.crowd) - len(ending)
 
     def speaker(self, client_id: str, kind: str, generation: str, now: float) -> Client | None:
         """The client to whom this may be said of a generation; None, and nobody is made, where it may not."""
@@ -116,6 +127,8 @@ class Registry:
     ) -> Event:
         """One more event in a client's log; `fields` are those of an event of a generation."""
         event = self._number(kind, fields["generationId"] if fields else "", body, now)
+        for connection in client.connections:
+            self.crowd.part(connection)  # before a broadcast is written to it that comes after this
         box = client.mailbox
         before = box.bytes + box.texts
         box.append(event, fields)
@@ -138,27 +151,67 @@ class Registry:
         if client and client.closed and cursor:
             return None
         client = client or self.join(connection.client_id, now)
+        entry = self._entry(client, connection, cursor)
+        if entry:
+            client.connections.append(connection)
+            self._absent.pop(client.id, None)
+            client.closed = False
+            self.admission.enter(connection)
+        return entry
+
+    def _entry(self, client: Client, connection: Connection, cursor: str) -> Entry | None:
+        box = client.mailbox
+        if not cursor and box.newest <= box.handed and not box.folds:  # as nearly always: nothing waits
+            connection.position = self._here()
+            box.handed = self.count  # there was nothing for it up to here
+            return Entry(False, f"{self.epoch}.{self.count}{connection.suffix.decode()}", [], False)
         shelf = self._shelf(client)
         start = shelf.start(cursor)
         resumed = bool(cursor) and not start.reset
         if resumed and connection.close_on_done and shelf.finished(start.position):
-            client.mailbox.handed = max(client.mailbox.handed, start.position.own)  # its cursor proves it
+            box.handed = max(box.handed, start.position.own)  # its cursor proves it
             return None
         opening = shelf.opening(start, connection.suffix)
         connection.begin(start.position, opening.position, resumed)
-        client.connections.append(connection)
-        self._absent.pop(client.id, None)
-        client.closed = False
-        self.admission.enter(connection)
         at = f"{self.epoch}.{start.position.own}{connection.suffix.decode()}"
         frames = [*([shelf.reset(start.reset, cursor)] if start.reset else []), *opening.frames]
-        return Entry(resumed, "" if frames else at, frames)
+        hands = bool(frames) or opening.position.own > max(box.handed, connection.handed)
+        return Entry(resumed, "" if frames else at, frames, hands)
 
     def due(self, connection: Connection) -> list[bytes]:
-        """What a stream is written next."""
+        """What a stream is written next. One that has all there is goes with the crowd from then on."""
+        self.crowd.part(connection)
         client = self.clients[connection.client_id]
-        frames = connection.deltas(client.mailbox, self.news.last, self.count)
-        return connection.due(self._shelf(client)) if frames is None else frames
+        box, at = client.mailbox, connection.position
+        if box.newest <= at.own and self.news.last <= at.news:
+            connection.position = self._here()
+            return []
+        events = None if connection.suffix else few_deltas(box, self.news.last, at)
+        if events:
+            return [connection.deltas(events, self._here())]
+        frames = connection.due(self._shelf(client))
+        if connection.ending:
+            self.admission.ending.add(connection)
+        return frames
+
+    def level(self, connection: Connection) -> None:
+        """A stream that is due nothing goes with the crowd, if it can."""
+        if connection.owns and not connection.suffix:
+            self.crowd.join(connection, self.news.last, self.count)
+
+    def news_due(self, now: float) -> tuple[bytes, list[Connection]]:
+        """What the crowd is written next, as one bytes object, and with whom it had to part: all of them
+        where broadcasts that it was not yet given are gone, which is said to each."""
+        since, news = self.crowd.mark.number, self.news
+        if since < news.floor:
+            return b"", self.crowd.scatter()
+        pending = news.after(since, FEW)
+        events = portion(pending)
+        batch = b"".join([event.frame for event in events])
+        if events:
+            number = self.count if len(events) == len(pending) < FEW else events[-1].number
+            self.crowd.begin(number, len(events), len(batch), now)
+        return batch, []
 
     def answering(self, connection: Connection) -> bool:
         """Whether an answer of its client runs or waits."""
@@ -206,6 +259,12 @@ class Registry:
         return Shelf(
             self.epoch, client.id, client.mailbox, self.news, self.count, lambda: client.mark, self._merge
         )
+
+    def _here(self) -> Position:
+        """Where a reader stands that has all there is: the same object for all of them."""
+        if self._end.own != self.count:
+            self._end = Position(self.count, self.count)
+        return self._end
 
     def _number(self, kind: str, generation: str, body: bytes, now: float) -> Event:
         self.count += 1

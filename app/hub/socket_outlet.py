@@ -26,22 +26,27 @@ NOT, NUDGED, WOKEN = 0, 1, 2
 class SocketOutlet:
     """One stream. `_rest` is what of the last take the kernel had no room for."""
 
-    __slots__ = ("_base", "_peer", "_read", "_rest", "_size", "_sock", "_sockets", "connection", "marked")
+    __slots__ = ("_base", "_read", "_rest", "_size", "_sockets", "connection", "marked", "sock")
 
     def __init__(self, sockets: Sockets, connection: Connection, sock: Any, base: int | None) -> None:
-        self._sockets, self.connection, self._sock, self._base = sockets, connection, sock, base
-        self._peer = Peer(sock)
+        self._sockets, self.connection, self.sock, self._base = sockets, connection, sock, base
         self._rest: memoryview | None = None
         self._size = self._read = 0
         self.marked = NOT
         connection.owns = True
-        connection.wake, connection.nudge, connection.cut = self.wake, self.nudge, self.close
-        connection.gone, connection.progress = self._peer.gone, self._progress
+        connection.outlet = self
 
     def __repr__(self) -> str:
         return (
-            f"<SocketOutlet {'closed' if self._sock is None else self._sock.fileno()} of {self.connection!r}>"
+            f"<SocketOutlet {'closed' if self.sock is None else self.sock.fileno()} of {self.connection!r}>"
         )
+
+    def begin(self, preface: bytes, head: bytes) -> None:
+        """Writes the first bytes, and what is due by now."""
+        if head:
+            self._size = len(head)
+            self._send(preface + head)
+        self.flush()
 
     def wake(self) -> None:
         """Has it written at the end of this turn. Cheap, and called for every event."""
@@ -57,43 +62,64 @@ class SocketOutlet:
 
     def flush(self) -> None:
         """Writes what is due, if the kernel has taken what was due before."""
-        self.marked = NOT
-        if self._sock is None or self._rest is not None:
+        late, self.marked = self.marked == NUDGED, NOT
+        if self.sock is None or self._rest is not None:
             return
-        data = self._sockets.take(self.connection)
+        data = self._sockets.hub.take(self.connection)
         if data:
             self._size = len(data)
             self._send(data)
+            if late:
+                self.nudge()  # with nothing left to take it goes with the crowd
         elif self.connection.ending == "gone":
             self.close()
+
+    def fell_short(self, batch: bytes, sent: int) -> None:
+        """The kernel had no room for all that the crowd is written, or no peer: -1."""
+        self._sockets.hub.crowd.part(self.connection)
+        self.connection.wired -= len(batch)  # it counts once it is through
+        self.connection.unwritten = True
+        self._size = len(batch)
+        if sent < 0:
+            self.close()
+        else:
+            self._keep(batch, sent)
 
     def happened(self, what: int) -> None:
         """What epoll says of the socket; of one that was closed meanwhile it says nothing more."""
         if what & HUNG_UP:
             self.close()
-        if self._sock is not None and what & (EPOLLIN | EPOLLRDHUP):
+        if self.sock is not None and what & (EPOLLIN | EPOLLRDHUP):
             self._drop_input()
         if what & EPOLLOUT and self._rest is not None:
             self._send(self._rest)
 
+    def cut(self) -> None:
+        """Ends a write that hangs: nothing is left to be written."""
+        self.close()
+
     def close(self) -> None:
         """Lets go of the socket and gives the stream's place back; a second call does nothing."""
-        if self._sock is None:
+        if self.sock is None:
             return
-        acknowledged = None if self._base is None else self._peer.acknowledged() - self._base
-        sock, self._sock, self._rest = self._sock, None, None
+        acknowledged = None if self._base is None else self._peer().acknowledged() - self._base
+        sock, self.sock, self._rest = self.sock, None, None
         self._sockets.forget(sock.fileno())
         sock.close()
         self.connection.unplug()
-        self._sockets.leave(self.connection, acknowledged)
+        self._sockets.hub.leave(self.connection, acknowledged)
 
-    def _progress(self) -> int:
+    def gone(self) -> bool:
+        """Whether the peer has closed its side."""
+        return self._peer().gone()
+
+    def progress(self) -> int:
         """Grows as the peer takes something; a unix socket acknowledges nothing, but its kernel takes."""
-        return self._peer.acknowledged() - len(self._rest or b"")
+        return self._peer().acknowledged() - len(self._rest or b"")
 
     def _send(self, data: bytes | memoryview) -> None:
         try:
-            sent = self._sock.send(data)
+            sent = self.sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:  # reset, or given up by the kernel: nobody reads what is left
@@ -102,14 +128,18 @@ class SocketOutlet:
         if sent == len(data):
             self._sent_all()
         else:
-            if self._rest is None:
-                self._sockets.watch(self._sock.fileno(), EPOLLOUT)
-            self._rest = memoryview(data)[sent:]
+            self._keep(data, sent)
+
+    def _keep(self, data: bytes | memoryview, sent: int) -> None:
+        """Waits until the kernel can take what is left."""
+        if self._rest is None:
+            self._sockets.watch(self.sock.fileno(), EPOLLOUT)
+        self._rest = memoryview(data)[sent:]
 
     def _sent_all(self) -> None:
         if self._rest is not None:
             self._rest = None
-            self._sockets.watch(self._sock.fileno(), 0)
+            self._sockets.watch(self.sock.fileno(), 0)
             self.wake()  # more may have gathered
         connection = self.connection
         connection.wrote(self._size, self._sockets.clock())
@@ -120,22 +150,26 @@ class SocketOutlet:
         elif len(connection.writes) > UNCONFIRMED:
             self._confirm()
 
+    def _peer(self) -> Peer:
+        """Made when it is asked, which is rarely: there may be very many streams."""
+        return Peer(self.sock, counts=False)
+
     def _confirm(self) -> None:
         if self._base is None:
             self.connection.expire(self._sockets.clock())
         else:
-            self.connection.confirm(self._peer.acknowledged() - self._base)
+            self.connection.confirm(self._peer().acknowledged() - self._base)
 
     def _finish(self) -> None:
         """Says that nothing more comes, and waits for the peer to close: closing with something unread would
         send a reset, which destroys what is still on its way."""
         with suppress(OSError):
-            self._sock.shutdown(SHUT_WR)
+            self.sock.shutdown(SHUT_WR)
         self._sockets.linger(self)
 
     def _drop_input(self) -> None:
         try:
-            data = self._sock.recv(INPUT)
+            data = self.sock.recv(INPUT)
         except BlockingIOError:
             return
         except OSError:

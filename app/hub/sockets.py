@@ -16,7 +16,8 @@ from select import EPOLLIN, EPOLLRDHUP
 from typing import Any, Protocol
 
 from app.hub.connection import Connection
-from app.hub.outlets import Leave, Take
+from app.hub.crowd import Crowd
+from app.hub.rounds import Rounds
 from app.hub.socket_outlet import NUDGED, SocketOutlet
 
 log = logging.getLogger(__name__)
@@ -37,31 +38,46 @@ class Loop(Protocol):
     def readable(self, descriptor: int, call: Callable[[], None]) -> None: ...
 
 
+class Source(Protocol):
+    """See app/hub/hub.py."""
+
+    @property
+    def crowd(self) -> Crowd: ...
+
+    def take(self, connection: Connection) -> bytes: ...
+    def take_news(self) -> bytes: ...
+    def leave(self, connection: Connection, acknowledged: int | None) -> None: ...
+
+
 class Sockets:
     """All streams whose sockets are ours, on one `loop`."""
 
     def __init__(
-        self, loop: Loop, poll: Any, take: Take, leave: Leave, clock: Callable[[], float] = time.monotonic
+        self, loop: Loop, poll: Any, hub: Source, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`poll`: an epoll of its own, which this closes never. `take`, `leave`: the hub's."""
+        """`poll`: an epoll of its own, which this closes never."""
         self._loop, self._poll = loop, poll
-        self.take, self.leave, self.clock = take, leave, clock
+        self.hub, self.clock = hub, clock
         self._by_descriptor: dict[int, SocketOutlet] = {}
         self._woken: deque[SocketOutlet] = deque()
         self._nudged: deque[SocketOutlet] = deque()
         self._lingering: deque[tuple[float, SocketOutlet]] = deque()
         self._turns = False  # whether a turn is to come
+        self._rounds = Rounds(hub, self._cut)
+        hub.crowd.wake = self.note_news
         loop.readable(poll.fileno(), self._look)
 
     def __repr__(self) -> str:
         return f"<Sockets: {len(self._by_descriptor)} open, {len(self._lingering)} about to close>"
 
-    def adopt(self, connection: Connection, sock: Any, base: int | None) -> SocketOutlet:
-        """Serves `connection` on `sock` from now on: a plain socket, not gevent's, which is closed here.
+    def adopt(
+        self, connection: Connection, sock: Any, base: int | None, preface: bytes = b"", head: bytes = b""
+    ) -> SocketOutlet:
+        """Serves `connection` on `sock` from now on: a plain socket that doesn't block, which is closed here.
 
-        Its head is written; `base`: bytes the kernel had been given before that, None: can't be told.
+        `head`: its first bytes, and `preface` what goes before them on the wire, where they are not written
+        yet. `base`: bytes the kernel has been given before the first of `head`, None: can't be told.
         """
-        sock.setblocking(False)
         outlet = SocketOutlet(self, connection, sock, base)
         self._by_descriptor[sock.fileno()] = outlet
         try:
@@ -69,7 +85,7 @@ class Sockets:
         except OSError:  # the system watches no more
             outlet.close()
             raise
-        outlet.wake()
+        self._safely(outlet.begin, preface, head)
         return outlet
 
     def note_woken(self, outlet: SocketOutlet) -> None:
@@ -79,6 +95,11 @@ class Sockets:
 
     def note_nudged(self, outlet: SocketOutlet) -> None:
         self._nudged.append(outlet)
+        self._expect_turn()
+
+    def note_news(self) -> None:
+        """There is something for the whole crowd."""
+        self._rounds.pending = True
         self._expect_turn()
 
     def watch(self, descriptor: int, also: int) -> None:
@@ -104,7 +125,18 @@ class Sockets:
     def _turn(self) -> None:
         """Those that were woken come first: so a token doesn't stand in line behind a broadcast to all."""
         self._turns = False
-        end = self.clock() + TURN
+        now = self.clock()
+        end = now + TURN
+        self._write_woken(end)
+        rest = self._rounds.go(now, end, self.clock)
+        self._write_nudged(end)
+        if not self._turns and (self._woken or self._nudged):
+            rest = 0.0
+        if rest is not None and not self._turns:
+            self._turns = not rest
+            self._loop.later(rest, self._turn)  # what is ready has its turn in between
+
+    def _write_woken(self, end: float) -> None:
         for _ in range(len(self._woken)):
             outlet = self._woken.popleft()
             try:
@@ -113,15 +145,14 @@ class Sockets:
                 self._cut(outlet)
             if self.clock() > end:
                 break
+
+    def _write_nudged(self, end: float) -> None:
         for position in range(len(self._nudged)):  # who is far behind nudges itself anew: not in this turn
             if position >= LATE and self.clock() > end:
                 break
             outlet = self._nudged.popleft()
             if outlet.marked == NUDGED:  # else it was woken since
                 self._safely(outlet.flush)
-        if (self._woken or self._nudged) and not self._turns:
-            self._turns = True
-            self._loop.later(0, self._turn)  # what is ready has its turn in between
 
     def _look(self) -> None:
         """Looks up who has each descriptor before anything is done: a number that is closed in this round
@@ -138,7 +169,7 @@ class Sockets:
         if self._lingering:
             self._loop.later(self._lingering[0][0] - now, self._close_late)
 
-    def _safely(self, call: Callable[..., None], *args: int) -> None:
+    def _safely(self, call: Callable[..., None], *args: object) -> None:
         """One stream's fault must not cost the others their turn."""
         try:
             call(*args)

@@ -61,7 +61,7 @@ class Upkeep:
         """A heartbeat to each stream that was silent for long enough; an end to who left, who takes nothing
         and who has lived for long enough."""
         with self._lock:
-            streams = list(self._registry.admission.streams)
+            streams = list(self._registry.crowd)
         for some in slices(streams, self._give_way):
             self._end_those_gone([c for c in some if not c.owns])
             self._cut_those_stuck([c for c in some if c.unwritten])
@@ -95,15 +95,16 @@ class Upkeep:
         if connection.ending:
             return False
         if now >= connection.until and not self._registry.answering(connection):
-            return connection.end("lifetime")
-        connection.beat_due = connection.beat_due or now - connection.written_at >= connection.beat
+            return self._registry.end(connection, "lifetime")
+        silent = now - self._registry.crowd.written_at(connection)
+        connection.beat_due = connection.beat_due or silent >= connection.beat
         return connection.beat_due
 
     def _end_those_gone(self, connections: Sequence[Connection]) -> None:
-        left = [c for c in connections if c.gone()]  # a system call each, so not under the lock
+        left = [c for c in connections if c.outlet.gone()]  # a system call each, so not under the lock
         if left:
             with self._lock:
-                awake = [c for c in left if c.end("gone")]
+                awake = [c for c in left if self._registry.end(c, "gone")]
             wake(awake)
 
     def _cut_those_stuck(self, connections: Sequence[Connection]) -> None:
@@ -113,9 +114,9 @@ class Upkeep:
         if stuck:
             with self._lock:
                 for connection in stuck:
-                    connection.end("slow")
+                    self._registry.end(connection, "slow")
             for connection in stuck:
-                connection.cut()
+                connection.outlet.cut()
 
     def _report(self) -> None:
         with self._lock:

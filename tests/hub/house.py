@@ -129,11 +129,12 @@ class House:
         self.loop = Loop(self.clock)
         self.poll = stack.enter_context(select.epoll())
         self.takes: list[Connection] = []
-        self.sockets = Sockets(self.loop, self.poll, self._take, self.desk.hub.leave, self.clock)
+        self._take, self.desk.hub.take = self.desk.hub.take, self._noted  # type: ignore[method-assign]
+        self.sockets = Sockets(self.loop, self.poll, self.desk.hub, self.clock)
 
-    def _take(self, connection: Connection) -> bytes:
+    def _noted(self, connection: Connection) -> bytes:
         self.takes.append(connection)
-        return self.desk.hub.take(connection)
+        return self._take(connection)
 
     def stream(self, client: str = "c", buffer: int = 0, tuned: bool = True, **how: Any) -> Stream:
         """A stream that was begun as a server begins it, and then taken."""
@@ -153,6 +154,7 @@ class House:
 
     def adopt(self, begun: GeneratorOutlet, server: socket.socket, reader: socket.socket) -> Stream:
         connection, base = begun.hand_over()
+        server.setblocking(False)
         wire = Wire(server)
         return Stream(self, self.sockets.adopt(connection, wire, base), wire, reader)
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from app.hub.connection import UNPLUGGED
 from app.hub.events import Cursor
 from app.hub.hub import Hub, Opened
 from app.hub.mailbox import Retention
@@ -244,7 +246,19 @@ class Desk:
         self.tab(client=client).leave(acknowledged=1 << 40)
 
 
+class Stub:
+    """An outlet that does as it is told: `Stub(gone=lambda: True)`."""
+
+    def __init__(self, **calls: Callable[[], Any]) -> None:
+        self.wake: Callable[[], Any] = UNPLUGGED.wake
+        self.nudge: Callable[[], Any] = UNPLUGGED.nudge
+        self.cut: Callable[[], Any] = UNPLUGGED.cut
+        self.gone: Callable[[], Any] = UNPLUGGED.gone
+        self.progress: Callable[[], Any] = UNPLUGGED.progress
+        vars(self).update(calls)
+
+
 def count_wakes(tab: Any) -> list[int]:
     wakes: list[int] = []
-    tab.connection.wake = tab.connection.nudge = lambda: wakes.append(1)
+    tab.connection.outlet = Stub(wake=lambda: wakes.append(1), nudge=lambda: wakes.append(1))
     return wakes

@@ -104,7 +104,7 @@ def streams() -> dict[str, Any]:
 
     disconnected.connect(hear)
     poll = OPEN.enter_context(epoll())
-    sockets = Sockets(GeventLoop(), poll, desk.hub.take, desk.hub.leave)
+    sockets = Sockets(GeventLoop(), poll, desk.hub)
     readers = [_stream(desk, sockets, f"c{n}") for n in range(3)]
     for n in range(100):
         desk.send(n, client="c0")
@@ -129,7 +129,7 @@ def _stream(desk: Desk, sockets: Sockets, client: str) -> socket.socket:
         taken, _ = listener.accept()
     opened = desk.hub.open(client, close_on_done=False)
     assert opened
-    opened.connection.taken = []
+    opened.connection.taken = ()
     sockets.adopt(opened.connection, _socket.socket(fileno=taken.detach()), 0)
     return reader
 

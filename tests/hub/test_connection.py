@@ -205,7 +205,7 @@ def test_a_heartbeat_hands_nothing_over(desk: Desk) -> None:
     desk.clock.advance(HEARTBEAT)
     desk.hub.upkeep.beat()
     desk.hub.take(tab.connection)
-    assert tab.connection.taken == []
+    assert tab.connection.taken == ()
     tab.connection.wrote(3, now=0.0)
     assert tab.connection.wired == tab.size + 3
 

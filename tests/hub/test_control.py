@@ -43,7 +43,7 @@ def retry(data: bytes) -> int:
 def test_a_stream_begins_with_when_to_come_back_two_seconds_give_or_take_half(
     chance: float, milliseconds: int
 ) -> None:
-    hello = control(chance).hello(Connection("id", "c"), Entry(True, "0123abcd.7", [b"data: {}\n\n"]))
+    hello = control(chance).hello(Connection("id", "c"), Entry(True, "0123abcd.7", [b"data: {}\n\n"], True))
     assert hello.startswith(b"retry: %d\n\n" % milliseconds)
     connected, first = read(hello)
     assert connected.id == "0123abcd.7"
@@ -58,7 +58,7 @@ def test_a_stream_begins_with_when_to_come_back_two_seconds_give_or_take_half(
 
 
 def test_the_first_word_has_no_id_where_an_opening_follows() -> None:
-    (connected,) = read(control().hello(Connection("id", "c"), Entry(False, "", [])))
+    (connected,) = read(control().hello(Connection("id", "c"), Entry(False, "", [], False)))
     assert (connected.id, connected.body["resumed"]) == (None, False)
 
 

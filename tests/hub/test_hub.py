@@ -16,7 +16,7 @@ from app.hub.mailbox import Retention
 from app.hub.outlets import GeneratorOutlet
 from app.hub.peer import Peer
 from app.hub.upkeep import SLICE
-from tests.hub.kit import ROOMY, Desk, count_wakes, number, read, types
+from tests.hub.kit import ROOMY, Desk, Stub, count_wakes, number, read, types
 
 # --- the first bytes ---
 
@@ -125,7 +125,7 @@ def test_any_json_is_a_message(desk: Desk, empty: Any) -> None:
 def test_a_stream_whose_peer_left_does_not_count_as_open(desk: Desk) -> None:
     """Its outlet may hang in a write for minutes: what is sent meanwhile waits, and is said to wait."""
     tab = desk.tab()
-    tab.connection.gone = lambda: True
+    tab.connection.outlet = Stub(gone=lambda: True)
     desk.hub.upkeep.beat()
     assert desk.hub.send("c", "hello").connections == 0
     assert desk.hub.broadcast("all", "info")[1:] == (0, 0)
@@ -223,7 +223,7 @@ def test_who_wakes_very_many_lets_others_have_their_turn(
     streams = [desk.tab(client=f"c{n}") for n in range(2 * SLICE + 1)]
     woken: list[int] = []
     for stream in streams:
-        stream.connection.nudge = lambda: woken.append(1)
+        stream.connection.outlet = Stub(nudge=lambda: woken.append(1))
     monkeypatch.setattr(hub, "give_way", lambda: turns.append((len(woken), desk.hub._lock.locked())))
     desk.tell() if verb == "broadcast" else desk.hub.drain(10.0)
     assert turns == [(SLICE, False), (2 * SLICE, False)]
@@ -426,8 +426,8 @@ def test_nobody_is_woken_asked_or_logged_about_under_the_lock(
     monkeypatch.setattr(logging.Logger, "handle", lambda self, record: note(record.getMessage()))
     monkeypatch.setattr(logging.Logger, "isEnabledFor", lambda self, level: True)
     tab = desk.tab()
-    tab.connection.wake = tab.connection.nudge = lambda: note("wake")
-    tab.connection.gone = lambda: note("gone") or False  # type: ignore[func-returns-value]
+    told = lambda: note("wake")  # noqa: E731
+    tab.connection.outlet = Stub(wake=told, nudge=told, gone=lambda: note("gone"))
     desk.answer("Hello")
     desk.send()
     desk.tell()

@@ -145,7 +145,7 @@ def _wake_by(what: str, desk: Desk, stream: GeneratorOutlet) -> None:
     if what == "heartbeat":
         desk.clock.advance(HEARTBEAT)
     if what == "gone":
-        stream._connection.gone = lambda: True
+        stream.gone = lambda: True
     {
         "send": desk.send,
         "broadcast": desk.tell,

@@ -9,7 +9,7 @@ import pytest
 from app.errors import NotFound, Overloaded
 from app.hub import registry
 from app.hub.mailbox import Retention
-from tests.hub.kit import ROOMY, Desk, number, types
+from tests.hub.kit import ROOMY, Desk, Stub, number, types
 
 MEMORY = 60.0
 
@@ -229,7 +229,7 @@ def test_beyond_the_streams_of_a_client_only_that_client_is_refused() -> None:
 def test_streams_that_a_reload_left_behind_do_not_count_against_a_client() -> None:
     desk = Desk(connections_client=2)
     for _ in range(2):
-        desk.tab().connection.gone = lambda: True
+        desk.tab().connection.outlet = Stub(gone=lambda: True)
     assert desk.tab()
 
 

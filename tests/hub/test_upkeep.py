@@ -8,7 +8,7 @@ import pytest
 
 from app.hub.mailbox import Retention
 from app.hub.upkeep import SLICE
-from tests.hub.kit import HEARTBEAT, ROOMY, Desk, count_wakes, types
+from tests.hub.kit import HEARTBEAT, ROOMY, Desk, Stub, count_wakes, types
 
 # --- heartbeats ---
 
@@ -73,8 +73,8 @@ def test_a_stream_that_ended_gets_no_heartbeat(desk: Desk) -> None:
 
 def test_a_stream_whose_peer_left_is_ended_and_written_nothing_more(desk: Desk) -> None:
     tab, other = desk.tab(), desk.tab()
-    woken = count_wakes(tab)
-    tab.connection.gone = lambda: True
+    woken: list[int] = []
+    tab.connection.outlet = Stub(gone=lambda: True, wake=lambda: woken.append(1))
     desk.hub.upkeep.beat()
     assert len(woken) == 1
     desk.send()
@@ -206,7 +206,7 @@ def test_others_get_their_turn_between_two_slices(clients: int, ways: int) -> No
 
 def test_a_reader_that_takes_nothing_for_too_long_is_cut(desk: Desk) -> None:
     tab, cuts = desk.tab(), []
-    tab.connection.cut = lambda: cuts.append(desk.hub._lock.locked())
+    tab.connection.outlet = Stub(cut=lambda: cuts.append(desk.hub._lock.locked()))
     desk.send("x")
     tab.take(written=False)
     desk.clock.advance(desk.limits.slow)
@@ -219,7 +219,7 @@ def test_a_reader_that_takes_nothing_for_too_long_is_cut(desk: Desk) -> None:
 
 def test_a_reader_that_is_slow_but_takes_something_is_waited_for(desk: Desk) -> None:
     tab, acknowledged = desk.tab(), iter(range(1, 100))
-    tab.connection.progress = lambda: next(acknowledged)
+    tab.connection.outlet = Stub(progress=lambda: next(acknowledged))
     desk.send("x")
     tab.take(written=False)
     for _ in range(10):
@@ -238,7 +238,7 @@ def test_a_reader_that_has_all_it_was_sent_may_be_silent_for_ever() -> None:
 
 def test_a_reader_that_has_an_end_and_cannot_be_told_of_it_is_cut_too(desk: Desk) -> None:
     tab, cuts = desk.tab(), []
-    tab.connection.cut = lambda: cuts.append("cut")
+    tab.connection.outlet = Stub(cut=lambda: cuts.append("cut"))
     desk.send("x")
     tab.take(written=False)
     desk.hub.close("c")
@@ -251,7 +251,7 @@ def test_who_hears_of_a_peer_that_left_by_itself_is_not_asked(desk: Desk) -> Non
     """A system call for each stream each second would be a tax on all that is written."""
     tab, asked = desk.tab(), []
     tab.connection.owns = True
-    tab.connection.gone = lambda: asked.append("asked") or True  # type: ignore[func-returns-value]
+    tab.connection.outlet = Stub(gone=lambda: asked.append("asked") or True)  # type: ignore[func-returns-value]
     desk.hub.upkeep.beat()
     assert (asked, tab.connection.ending) == ([], "")
 
