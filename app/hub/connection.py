@@ -7,12 +7,13 @@ Nothing here is touched for a stream that is silent.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, takewhile
+from itertools import accumulate
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
-from app.hub.events import Event
 from app.hub.reading import Due, Position, Shelf
 
 
@@ -33,18 +34,20 @@ ENDINGS = {
     "gone": Ending(said=False, reconnect=True),  # the peer left; nobody reads what is said
 }
 
-BEGINNING = Position(0, 0)
-
-# Acknowledgements are asked for only when this many events are unconfirmed: one system call for 64 events.
-UNCONFIRMED = 64
+# Acknowledgements are asked for only when this many events are unconfirmed: one system call for 128 events.
+UNCONFIRMED = 128
 
 
 # An event that was written: where it ended on the wire, its number, when (monotonic seconds).
 Write = tuple[int, int, float]
+_offset, _when = itemgetter(0), itemgetter(2)
 
 
 class Outlet(Protocol):
     """Who writes a stream."""
+
+    def push(self, frame: bytes) -> None:
+        """Here is what comes next. Only where the connection is `swift`."""
 
     def wake(self) -> None:
         """There is something to take. Called for every event, never under the hub's lock."""
@@ -64,6 +67,9 @@ class Outlet(Protocol):
 
 class Unplugged:
     """Where no outlet is: nobody to wake, and a peer of whom nothing is known."""
+
+    def push(self, frame: bytes) -> None:
+        """Nobody listens."""
 
     def wake(self) -> None:
         """Nobody listens."""
@@ -88,7 +94,8 @@ class Connection:
     only when what was said has arrived. `address`: whom it counts against, "" for nobody; `beat`: seconds of
     silence until a heartbeat; `until`: when it has lived for long enough; `patience`: seconds after which
     what was written counts as handed where nobody confirms; `on_end` is told its ending and its bytes.
-    `level`: it goes with the crowd (app/hub/crowd.py), which then knows where it stands.
+    `level`: it goes with the crowd (app/hub/crowd.py), which then knows where it stands. `swift`: its outlet
+    writes at the end of this turn what it is pushed, so that a delta needs no second look at the log.
     """
 
     id: str
@@ -102,7 +109,10 @@ class Connection:
     patience: float = 30.0
     owns: bool = False
     level: bool = False
-    position: Position = BEGINNING
+    swift: bool = False
+    own: int = 0
+    news: int = 0
+    folded: int = 0
     written_at: float = 0.0
     ending: str = ""
     said: bool = False
@@ -122,7 +132,7 @@ class Connection:
 
     def __repr__(self) -> str:
         state = self.ending or ("open" if not self.unwritten else "writing")
-        where = f"at {self.position.own}, handed {self.handed}"
+        where = f"at {self.own}, handed {self.handed}"
         return f"<Connection {self.id} of {self.client_id}: {state}, {where}, {self.wired} bytes>"
 
     def begin(self, start: Position, opened: Position, resumed: bool) -> None:
@@ -135,26 +145,35 @@ class Connection:
     def head(self, size: int, hands: bool) -> None:
         """The first bytes, an opening among them, count as one: cut in there, they come again whole. `hands`:
         who got them was handed something by it."""
-        self.taken = ((size, self.position.own),) if hands else ()
+        self.taken = ((size, self.own),) if hands else ()
 
     def end(self, reason: str) -> bool:
         """Gives the stream its end; False where it has one already. The outlet finds it at its next turn."""
         if self.ending:
             return False
         self.ending = reason
+        self.swift = False
         return True
 
-    def deltas(self, events: list[Event], here: Position) -> bytes:
-        """What `due` would give, where that is but these few deltas, as it nearly always is. `here`: after
-        the last event of the process."""
-        self.more, self.position = False, here
-        if len(events) == 1:  # as nearly always
-            only = events[0]
-            self.taken = ((len(only.frame), only.number),)
-            return only.frame
-        ends = accumulate(len(event.frame) for event in events)
-        self.taken = [(end, event.number) for end, event in zip(ends, events, strict=True)]
-        return b"".join([event.frame for event in events])
+    @property
+    def position(self) -> Position:
+        """Where its reader stands, once what was taken is written."""
+        return Position(self.own, self.news, self.folded)
+
+    @position.setter
+    def position(self, position: Position) -> None:
+        self.own, self.news, self.folded = position
+
+    def push(self, number: int, size: int, now: float) -> None:
+        """Notes that its outlet gets the last event of the process, its next, at once."""
+        self.own = self.news = self.written = number
+        self.written_at = now
+        self.wired += size
+        write = (self.wired, number, now)
+        if self.writes:
+            self.writes.append(write)
+        else:
+            self.writes = [write]
 
     def due(self, shelf: Shelf) -> list[bytes]:
         """The frames to write next, after which the reader stands at `position`.
@@ -164,7 +183,7 @@ class Connection:
         """
         frames: list[bytes] = []
         self.taken = ()
-        before = self.position.own
+        before = self.own
         start = shelf.resume(self.position)
         if start.reset:
             frames.append(shelf.reset(start.reset, f"{shelf.epoch}.{before}"))
@@ -193,6 +212,7 @@ class Connection:
     def unplug(self) -> None:
         """Forgets its outlet, which is through with it: each knows the other, and so neither would go."""
         self.outlet = UNPLUGGED
+        self.swift = False
 
     def wrote(self, size: int, now: float, before: int = 0) -> None:
         """Notes that the bytes last taken were given to the kernel: `size` on the wire, `before` of them
@@ -205,7 +225,7 @@ class Connection:
             self.writes = writes
         self.taken = ()
         self.wired += size
-        self.written = self.position.own
+        self.written = self.own
         self.unwritten = False
 
     def stuck(self, now: float, patience: float) -> bool:
@@ -219,12 +239,11 @@ class Connection:
 
     def confirm(self, acknowledged: int) -> None:
         """Forgets the events that the peer's TCP has acknowledged, up to `acknowledged` bytes."""
-        self._forget(sum(1 for _ in takewhile(lambda write: write[0] <= acknowledged, self.writes)))
+        self._forget(bisect_right(self.writes, acknowledged, key=_offset))
 
     def expire(self, now: float) -> None:
         """Forgets the events written longer ago than the patience, where nobody ever confirms any."""
-        horizon = now - self.patience
-        self._forget(sum(1 for _ in takewhile(lambda write: write[2] < horizon, self.writes)))
+        self._forget(bisect_left(self.writes, now - self.patience, key=_when))
 
     def _forget(self, count: int) -> None:
         if count:

@@ -13,7 +13,6 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from app.hub.connection import Connection
-from app.hub.reading import Position
 
 
 class Mark(NamedTuple):
@@ -84,8 +83,8 @@ class Crowd:
         else:
             del self.level[connection]
         connection.level = False
-        own, news, folded = connection.position
-        connection.position = Position(max(own, mark.number), max(news, mark.number), folded)
+        connection.own = max(connection.own, mark.number)
+        connection.news = max(connection.news, mark.number)
         connection.wired += mark.bytes
         connection.written_at = max(connection.written_at, mark.at)
         self.apart[connection] = None

@@ -148,6 +148,8 @@ class Hub:
         """
         body = encode(kind, client_id, fields)
         now = self._clock()
+        if kind == "delta":
+            return self._publish_delta(client_id, fields, body, now)
         with self._lock:
             client = self._registry.speaker(client_id, kind, fields["generationId"], now)
             if client is None:
@@ -259,6 +261,17 @@ class Hub:
             return {"clients": len(known.clients), "connections": streams, "undelivered": known.undelivered}
 
     # --- helpers
+
+    def _publish_delta(self, client_id: str, fields: dict[str, Any], body: bytes, now: float) -> str | None:
+        with self._lock:
+            said = self._registry.delta(client_id, fields, body, now)
+        if said is None:
+            return None
+        number, frame, pushed, woken = said
+        for connection in pushed:
+            connection.outlet.push(frame)
+        wake(woken)
+        return f"{self._registry.epoch}.{number}"
 
     def _say_the_rest(self, connection: Connection, frames: list[bytes]) -> None:
         """Adds what is no entry of a log: a farewell, or a heartbeat where nothing else is due."""

@@ -8,6 +8,7 @@ the fold still has, so a snapshot makes the reader whole.
 
 from __future__ import annotations
 
+import math
 import sys
 from bisect import bisect_right
 from collections import deque
@@ -77,15 +78,28 @@ class Fold:
 
 
 class Log:
-    """Events in the order of their numbers, the oldest leaving first."""
+    """Events in the order of their numbers, the oldest leaving first. `newest`: the number of the last, also
+    where it is gone."""
 
-    __slots__ = ("_events", "_runs", "bytes", "delta_floor", "floor", "retention")
+    __slots__ = (
+        "_events",
+        "_oldest",
+        "_run",
+        "_runs",
+        "bytes",
+        "delta_floor",
+        "floor",
+        "newest",
+        "retention",
+    )
 
     def __init__(self, retention: Retention, floor: int) -> None:
         self.retention = retention
-        self.floor = self.delta_floor = floor
+        self.floor = self.delta_floor = self.newest = floor
         self.bytes = 0
         self._runs = 0
+        self._run = ""  # whose deltas are at the end
+        self._oldest = math.inf  # when the first event came: a look at it would be one at memory long cold
         # An empty deque costs 760 bytes, and most clients wait in silence.
         self._events: deque[Event] | None = None
 
@@ -97,19 +111,15 @@ class Log:
         """The number of the newest event; the floor where there is none."""
         return self._events[-1].number if self._events else self.floor
 
-    @property
-    def newest(self) -> int:
-        """The number of the newest event, also of one that is gone."""
-        return self._events[-1].number if self._events else max(self.floor, self.delta_floor)
-
     def append(self, event: Event) -> None:
         """Adds `event`, whose number is above all before it. Trimming is a call of its own."""
-        events = self._events
-        if events is None:
-            events = self._events = deque()
-        if event.kind != "delta" or not events or not same_run(events[-1], event):
+        if self._events is None:
+            self._events, self._oldest = deque(), event.at
+        run = event.generation if event.kind == "delta" else ""
+        if not run or run != self._run:
             self._runs += 1
-        events.append(event)
+        self._run, self.newest = run, event.number
+        self._events.append(event)
         self.bytes += len(event.frame)
 
     def after(self, cursor: int, most: int = sys.maxsize) -> list[Event]:
@@ -131,19 +141,15 @@ class Log:
 
     def over(self, now: float) -> bool:
         """Whether anything is beyond the retention."""
-        events = self._events
-        return events is not None and self._over(events[0], now)
+        keep = self.retention
+        return self._runs > keep.events or self.bytes > keep.bytes or now - self._oldest > keep.age
 
     def trim(self, now: float) -> list[Event]:
         """Lets go of what is beyond the retention and returns it, oldest first."""
         gone: list[Event] = []
-        while self._events and self._over(self._events[0], now):
+        while self._events and self.over(now):
             gone.append(self._drop(self._events))
         return gone
-
-    def _over(self, oldest: Event, now: float) -> bool:
-        keep = self.retention
-        return self._runs > keep.events or self.bytes > keep.bytes or now - oldest.at > keep.age
 
     def _drop(self, events: deque[Event]) -> Event:
         event = events.popleft()
@@ -153,8 +159,10 @@ class Log:
         self.delta_floor = event.number
         if not self._still_folded(event):
             self.floor = event.number
-        if not events:
-            self._events = None
+        if events:
+            self._oldest = events[0].at
+        else:
+            self._events, self._run, self._oldest = None, "", math.inf
         return event
 
     def _still_folded(self, event: Event) -> bool:
@@ -199,7 +207,7 @@ class Mailbox(Log):
 
     def waits(self, mark: int) -> bool:
         """Whether there is an event above `mark`."""
-        return len(self) > 0 and self.last > mark
+        return self._events is not None and self.newest > mark
 
     def accepts(self, kind: str, generation: str) -> bool:
         """Whether this may be said of a generation: only a start begins it, nothing follows its end, and
@@ -212,17 +220,16 @@ class Mailbox(Log):
     def append(self, event: Event, fields: dict[str, Any] | None = None) -> None:
         """Adds `event`; `fields` are those of its body, from which the fold is kept."""
         Log.append(self, event)
-        if event.kind == "delta" and fields is not None:
-            self._fold_delta(event, fields)
-        elif event.kind == LITERAL:
+        if event.kind == LITERAL:
             self.done = event.number
         elif event.generation:
             self._fold(event, fields or {})
 
-    def _fold_delta(self, event: Event, fields: dict[str, Any]) -> None:
-        fold = self.folds.get(event.generation) or self._new_fold(event, fields)
+    def add_delta(self, event: Event, fold: Fold, fields: dict[str, Any]) -> None:
+        """The same for a delta of a generation that is known: what is done for each token."""
+        Log.append(self, event)
+        fold.seq = fields["seq"]
         fold.last = fold.delta = event.number
-        fold.seq = fields.get("seq", fold.seq)
         fold.message.add(fields["data"])
         size = len(event.frame)
         fold.size += size
@@ -230,6 +237,10 @@ class Mailbox(Log):
 
     def _fold(self, event: Event, fields: dict[str, Any]) -> None:
         fold = self.folds.get(event.generation) or self._new_fold(event, fields)
+        if event.kind == "delta":
+            self._weigh(fold, fold.size + len(event.frame))
+            fold.delta = event.number
+            fold.message.add(fields["data"])
         fold.last = event.number
         fold.seq = fields.get("seq", fold.seq)
         if event.kind in STARTS:
@@ -242,24 +253,6 @@ class Mailbox(Log):
         elif event.kind in ENDS:
             fold.ended = True
             fold.message.compact()
-
-    def deltas_after(self, cursor: int, folded: int, most: int) -> list[Event] | None:
-        """The deltas above `cursor`, oldest first, where they are all there is and follow it without a gap:
-        at most `most`, none up to `folded`. None where it is anything else."""
-        if cursor < self.delta_floor or not self._events:
-            return None
-        last = self._events[-1]
-        if last.kind != "delta":
-            return None
-        found: list[Event] = []
-        for event in reversed(self._events):
-            if event.number <= cursor:
-                break
-            if event.kind != "delta" or event.number <= folded or len(found) == most:
-                return None
-            found.append(event)
-        found.reverse()
-        return found
 
     def _new_fold(self, event: Event, fields: dict[str, Any]) -> Fold:
         fold = Fold(event.generation, fields.get("conversationId", ""), self._new_message())

@@ -37,30 +37,49 @@ class GeneratorOutlet:
         self._connection, self._head = connection, head
         self._take, self._leave = take, leave
         self._peer, self.chunked, self._clock = peer, chunked, clock
-        self._awake = threading.Event()
+        self._awake: threading.Event | None = None  # made when there is something to wait for
         self._yielded = 0  # bytes of the item the server is writing, 0 before the first
         self._chunk_head = 0  # how many of them stand before its first byte
         self._base: int | None = None  # where on the wire the first item ended
         self.gone, self.progress, self.cut = peer.gone, peer.progress, peer.cut
-        self.wake = self.nudge = self._awake.set
         connection.outlet = self
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
+    def wake(self) -> None:
+        """Has it look again at what is due; who has not waited yet looks anyway."""
+        if self._awake is not None:
+            self._awake.set()
+
+    nudge = wake
+
     def __next__(self) -> bytes:
         self._note_written()
+        if self._head:
+            data, self._head = self._head, b""
+        else:
+            data = self._next()
+        self._chunk_head = len(f"{len(data):x}") + 2 if self.chunked else 0
+        # [RFC 9112 §7.1] a chunk is its size in hexadecimal, CRLF, the data, CRLF.
+        self._yielded = len(data) + self._chunk_head + (2 if self.chunked else 0)
+        return data
+
+    def _next(self) -> bytes:
+        """What is due, as soon as there is something. Raises StopIteration at the end."""
+        awake = self._awake = self._awake or threading.Event()
         while True:
-            self._awake.clear()
-            data, self._head = self._head or self._take(self._connection), b""
+            awake.clear()
+            data = self._take(self._connection)
             if data:
-                self._chunk_head = len(f"{len(data):x}") + 2 if self.chunked else 0
-                # [RFC 9112 §7.1] a chunk is its size in hexadecimal, CRLF, the data, CRLF.
-                self._yielded = len(data) + self._chunk_head + (2 if self.chunked else 0)
                 return data
             if self._connection.over:
                 raise StopIteration
-            self._awake.wait()
+            awake.wait()
+
+    def push(self, frame: bytes) -> None:
+        """Nobody does: only who has the socket to itself can tell what of it has arrived."""
+        self.wake()
 
     def close(self) -> None:
         """Called by the server however the response ended; a second call does nothing."""

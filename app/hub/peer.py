@@ -1,12 +1,14 @@
 """What the kernel knows of the other end of a socket, asked without a read and without waiting.
 
-Used by the outlets. Every question and option is tried, none is required: a unix socket knows few of them.
+Used by the outlets; whoever listens may `tune` for all that will be accepted. Every question and option is
+tried, none is required: a unix socket knows few of them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import socket as sockets
 import struct
 import termios
@@ -14,7 +16,8 @@ from socket import AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, MSG_DONTWAIT, SHUT_R
 from typing import Any
 
 # Linux's numbers and layout, tcp(7) and linux/tcp.h; elsewhere the socket counts as not at hand.
-_TCP_INFO, _ESTABLISHED, _BYTES_ACKED, _INFO_SIZE = 11, 1, 120, 128
+_TCP_INFO, _ESTABLISHED, _INFO_SIZE = 11, 1, 216
+_ACKED, _UNSENT, _SENT_AND_AGAIN = struct.Struct("=120xQ"), struct.Struct("=144xI"), struct.Struct("=200xQQ")
 # Bytes the kernel holds unsent for one reader. Without a bound it was seen to take 4 MB for one that stalled.
 UNSENT = 16_384
 # The same where only the whole buffer can be bounded; the kernel doubles it.
@@ -30,7 +33,7 @@ class Peer:
         family = getattr(sock, "family", None)
         self._sock = sock if family in (AF_INET, AF_INET6, AF_UNIX) else None
         self._unix = family == AF_UNIX
-        self.counts = counts and len(self._info()) >= _INFO_SIZE
+        self.counts = counts and family in (AF_INET, AF_INET6) and _kernel_counts()
 
     def gone(self) -> bool:
         """Whether the peer has closed or reset its side. A reader of events has nothing more to send,
@@ -43,7 +46,7 @@ class Peer:
     def acknowledged(self) -> int:
         """Bytes that the peer's TCP has acknowledged since the connection began."""
         info = self._info()
-        return int(struct.unpack_from("=Q", info, _BYTES_ACKED)[0]) if len(info) >= _INFO_SIZE else 0
+        return int(_ACKED.unpack_from(info)[0]) if len(info) >= _INFO_SIZE else 0
 
     def progress(self) -> int:
         """A number that changes when the peer takes something."""
@@ -51,13 +54,11 @@ class Peer:
 
     def queued(self) -> int:
         """Bytes handed to the kernel since the connection began, acknowledged or not."""
-        if self._unix:
+        info = self._info()
+        if len(info) < _INFO_SIZE:
             return 0
-        while True:  # until nothing was acknowledged between the two questions: it would count twice
-            before = self.acknowledged()
-            unsent = self._unsent()
-            if self.acknowledged() == before:
-                return before + unsent
+        sent, again = _SENT_AND_AGAIN.unpack_from(info)
+        return int(sent - again + _UNSENT.unpack_from(info)[0])
 
     def cut(self) -> None:
         """Ends whatever read or write hangs on the socket, in whichever thread."""
@@ -71,22 +72,33 @@ class Peer:
         """Bounds what a reader that stalls costs the kernel, and how long one that vanished is believed in.
 
         `patience`: seconds in which something must be acknowledged. The kernel waits a little longer than
-        we do, so that we can still say why.
+        we do, so that we can still say why. On a socket that listens it is for all that connect from now on:
+        Linux hands the options on, and one question then tells that nothing is left to be done.
         """
+        timeout = _bounded(1500 * patience)
+        if self._option("TCP_USER_TIMEOUT") == timeout:
+            return
         if not self._set("TCP_NOTSENT_LOWAT", UNSENT):
             self._set("SO_SNDBUF", BUFFER)
-        self._set("TCP_USER_TIMEOUT", 1500 * patience)
         self._set("SO_KEEPALIVE", 1)
-        self._set("TCP_KEEPIDLE", patience)
-        self._set("TCP_KEEPINTVL", patience / 3)
+        self._set("TCP_KEEPIDLE", _bounded(patience))
+        self._set("TCP_KEEPINTVL", _bounded(patience / 3))
         self._set("TCP_KEEPCNT", 3)
+        self._set("TCP_USER_TIMEOUT", timeout)  # last: where it is set, the others are
 
-    def _set(self, name: str, value: float) -> bool:
+    def _option(self, name: str) -> int | None:
+        option = getattr(sockets, name, None)
+        with contextlib.suppress(OSError):
+            if self._sock is not None and option is not None:
+                return int(self._sock.getsockopt(IPPROTO_TCP, option))
+        return None
+
+    def _set(self, name: str, value: int) -> bool:
         option = getattr(sockets, name, None)
         level = SOL_SOCKET if name.startswith("SO_") else IPPROTO_TCP
         with contextlib.suppress(OSError):
             if self._sock is not None and option is not None:
-                self._sock.setsockopt(level, option, min(max(1, int(value)), 2**31 - 1))
+                self._sock.setsockopt(level, option, value)
                 return True
         return False
 
@@ -117,3 +129,16 @@ class Peer:
         except OSError:  # closed under us, or not Linux: nothing is known
             return b""
         return info
+
+
+def _bounded(value: float) -> int:
+    """What a kernel can take."""
+    return min(max(1, int(value)), 2**31 - 1)
+
+
+@functools.cache
+def _kernel_counts() -> bool:
+    """Whether this kernel tells what was sent and what arrived."""
+    with contextlib.suppress(OSError), sockets.socket() as sock:
+        return len(sock.getsockopt(IPPROTO_TCP, _TCP_INFO, 256)) >= _INFO_SIZE
+    return False

@@ -212,19 +212,6 @@ def named_by(cursor: str) -> str:
     return parsed.client if parsed else ""
 
 
-def few_deltas(mailbox: Mailbox, news: int, at: Position) -> list[Event] | None:
-    """What follows `at`, where that is a few deltas and nothing else; None where it takes a Shelf to tell.
-
-    `news`: the number of the last broadcast. Nearly every write is this: no more than needed is looked at.
-    """
-    if news > at.news:
-        return None
-    events = mailbox.deltas_after(at.own, at.folded, LAG)
-    if events and len(events) > 1 and sum(len(event.frame) for event in events) > AT_ONCE:
-        return None
-    return events
-
-
 def portion(pending: list[Event], extra: int = 0, close_on_done: bool = False) -> list[Event]:
     """The first of what is pending: AT_ONCE bytes, with `extra` for each frame, or up to `[DONE]`.
 

@@ -19,12 +19,14 @@ from app.hub.keys import Keys
 from app.hub.limits import Limits
 from app.hub.mailbox import EVENT_COST, Folded, Log, Mailbox, Merge
 from app.hub.memory import Memory
-from app.hub.reading import FEW, Position, Shelf, few_deltas, portion
+from app.hub.reading import FEW, Shelf, portion
 
 # An idempotency key lives as long as its event, and at least this many seconds.
 KEY_AGE = 300.0
 # Clients that are looked at for one that can make room: with 50,000 a call would hold up every token.
 SEARCH = 500
+# Bytes of a frame that may be pushed: a larger one is read from the log by whoever has room for it.
+SHORT = 2_048
 # Bytes of lost events that are kept for whoever wants to hear of them.
 LAMENTED = 16 << 20
 
@@ -41,6 +43,10 @@ class Lost(NamedTuple):
         return sum(len(event.frame) for event in self.events)
 
 
+# A delta: its number, its frame, the streams that are pushed it and those that are woken for it.
+Said = tuple[int, bytes, list[Connection], list[Connection]]
+
+
 class Registry:
     """All clients of a process. `epoch` and `count` are the two halves of every cursor; `undelivered` is how
     many events were ever let go of unhanded, `lost` are those since somebody took the list, as long as
@@ -51,8 +57,8 @@ class Registry:
     ) -> None:
         self.limits = limits
         self.epoch = secrets.token_hex(4)
+        self._id = b"id: %b." % self.epoch.encode()
         self.count = 0
-        self._end = Position(0, 0)
         self.undelivered = 0
         self.lost: list[Lost] = []
         self._lamented = 0  # bytes of them
@@ -111,16 +117,40 @@ class Registry:
     def speaker(self, client_id: str, kind: str, generation: str, now: float) -> Client | None:
         """The client to whom this may be said of a generation; None, and nobody is made, where it may not."""
         client = self.clients.get(client_id)
-        fold = client.mailbox.folds.get(generation) if client else None
-        if fold and kind == "delta":  # nearly always
-            return None if fold.ended else client
         if client is None and kind in STARTS:
             client = self.join(client_id, now)
         if client is None or not client.mailbox.accepts(kind, generation):
             return None
-        if fold is None:
+        if generation not in client.mailbox.folds:
             client.closed = False  # [protocol §2] who asks is there again
         return client
+
+    def delta(self, client_id: str, fields: dict[str, Any], body: bytes, now: float) -> Said | None:
+        """One more delta of a generation; None where it may not be said. What `speaker` and `append` do, for
+        each token."""
+        client = self.clients.get(client_id)
+        fold = client.mailbox.folds.get(fields["generationId"]) if client else None
+        if client is None or fold is None or fold.ended:
+            return None
+        box = client.mailbox
+        before, news = box.newest, self.news.newest
+        self.count = number = self.count + 1
+        frame = b"%b%d\ndata: %b\n\n" % (self._id, number, body)
+        box.add_delta(Event(number, "delta", fold.generation, frame, now), fold, fields)
+        size = len(frame)
+        self.memory.used += size + size + EVENT_COST  # the frame, and its text in the fold
+        pushed, woken = [], []
+        for connection in client.connections:
+            if connection.level:
+                self.crowd.part(connection)
+            if connection.swift and connection.own >= before and connection.news >= news and size <= SHORT:
+                connection.push(number, size, now)
+                pushed.append(connection)
+            elif not connection.ending:
+                woken.append(connection)
+        if box.over(now):
+            self.trim(client, now)
+        return number, frame, pushed, woken
 
     def append(
         self, client: Client, kind: str, body: bytes, now: float, fields: dict[str, Any] | None = None
@@ -162,7 +192,7 @@ class Registry:
     def _entry(self, client: Client, connection: Connection, cursor: str) -> Entry | None:
         box = client.mailbox
         if not cursor and box.newest <= box.handed and not box.folds:  # as nearly always: nothing waits
-            connection.position = self._here()
+            connection.own = connection.news = self.count
             box.handed = self.count  # there was nothing for it up to here
             return Entry(False, f"{self.epoch}.{self.count}{connection.suffix.decode()}", [], False)
         shelf = self._shelf(client)
@@ -182,13 +212,9 @@ class Registry:
         """What a stream is written next. One that has all there is goes with the crowd from then on."""
         self.crowd.part(connection)
         client = self.clients[connection.client_id]
-        box, at = client.mailbox, connection.position
-        if box.newest <= at.own and self.news.last <= at.news:
-            connection.position = self._here()
+        if client.mailbox.newest <= connection.own and self.news.newest <= connection.news:
+            connection.own = connection.news = self.count
             return []
-        events = None if connection.suffix else few_deltas(box, self.news.last, at)
-        if events:
-            return [connection.deltas(events, self._here())]
         frames = connection.due(self._shelf(client))
         if connection.ending:
             self.admission.ending.add(connection)
@@ -197,7 +223,7 @@ class Registry:
     def level(self, connection: Connection) -> None:
         """A stream that is due nothing goes with the crowd, if it can."""
         if connection.owns and not connection.suffix:
-            self.crowd.join(connection, self.news.last, self.count)
+            self.crowd.join(connection, self.news.newest, self.count)
 
     def news_due(self, now: float) -> tuple[bytes, list[Connection]]:
         """What the crowd is written next, as one bytes object, and with whom it had to part: all of them
@@ -219,7 +245,7 @@ class Registry:
 
     def settled(self, connection: Connection) -> bool:
         """Whether a stream has been given all there is, and no answer of its client runs."""
-        return connection.position.own == self.count and not self.answering(connection)
+        return connection.own == self.count and not self.answering(connection)
 
     def detach(self, connection: Connection, handed: int, now: float) -> None:
         client = self.clients[connection.client_id]
@@ -259,12 +285,6 @@ class Registry:
         return Shelf(
             self.epoch, client.id, client.mailbox, self.news, self.count, lambda: client.mark, self._merge
         )
-
-    def _here(self) -> Position:
-        """Where a reader stands that has all there is: the same object for all of them."""
-        if self._end.own != self.count:
-            self._end = Position(self.count, self.count)
-        return self._end
 
     def _number(self, kind: str, generation: str, body: bytes, now: float) -> Event:
         self.count += 1

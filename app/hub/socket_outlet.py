@@ -19,22 +19,31 @@ if TYPE_CHECKING:
 # Bytes a reader of events may send, which are dropped; a body on its GET, say. Beyond, it is cut.
 INPUT = 64 * 1024
 HUNG_UP = EPOLLERR | EPOLLHUP
-# How a stream is marked.
-NOT, NUDGED, WOKEN = 0, 1, 2
+# How a stream is marked: not, to be written last, with what it was pushed, with all that is due.
+NOT, NUDGED, PUSHED, WOKEN = range(4)
+# What is pushed in one turn beyond so many events is read from the log, where a flood is merged.
+PUSHES = 32
+
+
+NOTHING: list[bytes] = []  # never changed: most streams are silent
 
 
 class SocketOutlet:
-    """One stream. `_rest` is what of the last take the kernel had no room for."""
+    """One stream. `_rest` is what of the last take the kernel had no room for, `_pushed` what goes before the
+    next take."""
 
-    __slots__ = ("_base", "_read", "_rest", "_size", "_sockets", "connection", "marked", "sock")
+    __slots__ = ("_base", "_pushed", "_read", "_rest", "_size", "_sockets", "connection", "marked", "sock")
 
     def __init__(self, sockets: Sockets, connection: Connection, sock: Any, base: int | None) -> None:
         self._sockets, self.connection, self.sock, self._base = sockets, connection, sock, base
         self._rest: memoryview | None = None
+        self._pushed: list[bytes] = NOTHING
         self._size = self._read = 0
         self.marked = NOT
         connection.owns = True
         connection.outlet = self
+        # What arrived must be told by its bytes, and ids must be those of the log.
+        connection.swift = base is not None and not connection.suffix
 
     def __repr__(self) -> str:
         return (
@@ -48,28 +57,47 @@ class SocketOutlet:
             self._send(preface + head)
         self.flush()
 
+    def push(self, frame: bytes) -> None:
+        """Has `frame` written at the end of this turn. For every token."""
+        if self._pushed:
+            self._pushed.append(frame)
+            self.connection.swift = len(self._pushed) < PUSHES
+        else:
+            self._pushed = [frame]
+        if self.marked < PUSHED:
+            self._sockets.note_woken(self)
+            self.marked = PUSHED if self.marked == NOT else WOKEN
+
     def wake(self) -> None:
         """Has it written at the end of this turn. Cheap, and called for every event."""
-        if self.marked != WOKEN:
-            self.marked = WOKEN
+        if self.marked < PUSHED:
             self._sockets.note_woken(self)
+        self.marked = WOKEN
 
     def nudge(self) -> None:
         """Has it written when those that were woken have been."""
         if self.marked == NOT:
             self.marked = NUDGED
             self._sockets.note_nudged(self)
+        elif self.marked == PUSHED:
+            self.marked = WOKEN
 
     def flush(self) -> None:
         """Writes what is due, if the kernel has taken what was due before."""
-        late, self.marked = self.marked == NUDGED, NOT
+        marked, self.marked = self.marked, NOT
         if self.sock is None or self._rest is not None:
             return
-        data = self._sockets.hub.take(self.connection)
+        data, self._size = b"", 0
+        if self._pushed:
+            data = self._pushed[0] if len(self._pushed) == 1 else b"".join(self._pushed)
+            self._pushed = NOTHING
+        if marked != PUSHED:
+            taken = self._sockets.hub.take(self.connection)
+            self._size = len(taken)
+            data = data + taken if data else taken
         if data:
-            self._size = len(data)
             self._send(data)
-            if late:
+            if marked == NUDGED:
                 self.nudge()  # with nothing left to take it goes with the crowd
         elif self.connection.ending == "gone":
             self.close()
@@ -135,20 +163,26 @@ class SocketOutlet:
         if self._rest is None:
             self._sockets.watch(self.sock.fileno(), EPOLLOUT)
         self._rest = memoryview(data)[sent:]
+        self.connection.swift, self.connection.unwritten = False, True
 
     def _sent_all(self) -> None:
+        connection = self.connection
         if self._rest is not None:
             self._rest = None
             self._sockets.watch(self.sock.fileno(), 0)
             self.wake()  # more may have gathered
-        connection = self.connection
-        connection.wrote(self._size, self._sockets.clock())
-        if connection.over:
-            self._finish()
-        elif connection.more:
-            self.nudge()  # a reader that is far behind is in no hurry
-        elif len(connection.writes) > UNCONFIRMED:
+        if connection.unwritten:
+            connection.wrote(self._size, self._sockets.clock())
+            self._after_a_take()
+        connection.swift = self._base is not None and not (connection.suffix or connection.ending)
+        if len(connection.writes) > UNCONFIRMED:
             self._confirm()
+
+    def _after_a_take(self) -> None:
+        if self.connection.over:
+            self._finish()
+        elif self.connection.more:
+            self.nudge()  # a reader that is far behind is in no hurry
 
     def _peer(self) -> Peer:
         """Made when it is asked, which is rarely: there may be very many streams."""

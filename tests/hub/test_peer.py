@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import socket
-import struct
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -108,21 +108,38 @@ def test_of_a_socket_that_was_closed_under_it_a_peer_knows_nothing(pair: Pair) -
     assert (peer.gone(), peer.acknowledged(), peer.queued()) == (False, 0, 0)
 
 
-def test_an_acknowledgement_between_two_questions_is_not_counted_twice(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """500 bytes are under way and arrive while it is asked: else all later events would seem to lack 500."""
-    peer = Peer(pair[0])
-    acknowledged = 0
+def test_what_is_queued_is_what_was_written_at_every_moment_of_its_way(pair: Pair) -> None:
+    """Whatever of it is on the way, has arrived or waits: what is counted twice or not at all would make all
+    later events seem to lack it, or to have come."""
+    server, reader = pair
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    server.setblocking(False)
+    peer = Peer(server)
+    written = 0
+    for size in (1, 300, 20_000, 7) * 100:
+        with suppress(BlockingIOError):
+            written += server.send(b"x" * size)
+        assert peer.queued() == written
+        with suppress(BlockingIOError):
+            reader.recv(size // 2 + 1, socket.MSG_DONTWAIT)
+        assert peer.queued() == written
+    assert peer.acknowledged() < written
 
-    def unsent_and_then_they_arrive(*_: object) -> bytes:
-        nonlocal acknowledged
-        unsent, acknowledged = 500 - acknowledged, 500
-        return struct.pack("=i", unsent)
 
-    monkeypatch.setattr(peer, "acknowledged", lambda: acknowledged)
-    monkeypatch.setattr(fcntl, "ioctl", unsent_and_then_they_arrive)
-    assert peer.queued() == 500
+def test_an_end_of_either_side_changes_nothing_of_what_was_written(pair: Pair) -> None:
+    peer = Peer(pair.server)
+    pair.server.sendall(b"x" * 1_000)
+    eventually(lambda: peer.acknowledged() == 1_000)
+    reset(pair.reader)
+    eventually(peer.gone)
+    assert (peer.acknowledged(), peer.queued()) == (1_000, 1_000)
+
+
+def test_a_kernel_that_tells_too_little_counts_as_none(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Linux 4.19 it is not told what was sent."""
+    peer = Peer(pair.server)
+    monkeypatch.setattr(peer, "_info", lambda: b"\x01" * 104)
+    assert (peer.acknowledged(), peer.queued(), peer.gone()) == (0, 0, False)
 
 
 # --- what a socket is told ---
@@ -133,22 +150,20 @@ def option(sock: socket.socket, name: str) -> int:
     return sock.getsockopt(level, getattr(socket, name))
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("TCP_NOTSENT_LOWAT", UNSENT),
-        ("TCP_USER_TIMEOUT", 45_000),
-        ("SO_KEEPALIVE", 1),
-        ("TCP_KEEPIDLE", 30),
-        ("TCP_KEEPINTVL", 10),
-        ("TCP_KEEPCNT", 3),
-    ],
-)
-def test_the_kernel_is_told_how_much_to_hold_and_how_long_to_believe_in_a_peer(
-    pair: Pair, name: str, value: int
-) -> None:
+OPTIONS = {
+    "TCP_NOTSENT_LOWAT": UNSENT,
+    "TCP_USER_TIMEOUT": 45_000,
+    "SO_KEEPALIVE": 1,
+    "TCP_KEEPIDLE": 30,
+    "TCP_KEEPINTVL": 10,
+    "TCP_KEEPCNT": 3,
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_kernel_is_told_how_much_to_hold_and_how_long_to_believe_in_a_peer(pair: Pair, name: str) -> None:
     Peer(pair.server).tune(30.0)
-    assert option(pair.server, name) == value
+    assert option(pair.server, name) == OPTIONS[name]
 
 
 def test_where_only_the_whole_buffer_can_be_bounded_it_is(
@@ -170,6 +185,58 @@ def test_what_a_reader_that_stalls_costs_the_kernel_is_bounded(
         peer.tune(30.0)
         fill(server)
         eventually(lambda: peer.queued() - peer.acknowledged() <= 128 * 1024)
+
+
+class Told:
+    """A socket, and what it is told."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock, self.family = sock, sock.family
+        self.told: list[int] = []
+
+    def setsockopt(self, level: int, name: int, value: int) -> None:
+        self.told.append(name)
+        self._sock.setsockopt(level, name, value)
+
+    def getsockopt(self, *what: int) -> int | bytes:
+        return self._sock.getsockopt(*what)
+
+
+@contextmanager
+def accepted(host: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The server's ends of two connections: made before the listener was tuned, and after."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((host, 0), family=family))
+        address = listener.getsockname()[:2]
+        stack.enter_context(socket.create_connection(address))
+        Peer(listener).tune(30.0)
+        stack.enter_context(socket.create_connection(address))
+        before, after = (stack.enter_context(listener.accept()[0]) for _ in range(2))
+        yield before, after
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_whom_a_tuned_listener_accepts_has_all_it_was_told_and_is_told_nothing(host: str) -> None:
+    with accepted(host) as (_, after):
+        assert {name: option(after, name) for name in OPTIONS} == OPTIONS
+        told = Told(after)
+        Peer(told).tune(30.0)
+        assert told.told == []
+
+
+def test_who_stood_in_line_before_the_listener_was_tuned_is_told_all_of_it() -> None:
+    with accepted("127.0.0.1") as (before, _):
+        told = Told(before)
+        Peer(told).tune(30.0)
+        assert len(told.told) == len(OPTIONS)
+        assert {name: option(before, name) for name in OPTIONS} == OPTIONS
+
+
+def test_who_was_tuned_for_another_patience_is_tuned_anew(pair: Pair) -> None:
+    Peer(pair.server).tune(30.0)
+    Peer(pair.server).tune(60.0)
+    assert (option(pair.server, "TCP_USER_TIMEOUT"), option(pair.server, "TCP_KEEPIDLE")) == (90_000, 60)
 
 
 @pytest.mark.parametrize("patience", [0.0, 0.01, 1e9])
