@@ -248,7 +248,7 @@ class Connection:
     def _forget(self, count: int) -> None:
         if count:
             self.handed = self.writes[count - 1][1]
-            self.writes = list(self.writes[count:])
+            self.writes = list(self.writes[count:]) or ()
 
     def settle(self, acknowledged: int | None, now: float) -> int:
         """The number up to which this connection was handed its events, once it has ended.

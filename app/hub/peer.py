@@ -18,6 +18,7 @@ from typing import Any
 # Linux's numbers and layout, tcp(7) and linux/tcp.h; elsewhere the socket counts as not at hand.
 _TCP_INFO, _ESTABLISHED, _INFO_SIZE = 11, 1, 216
 _ACKED, _UNSENT, _SENT_AND_AGAIN = struct.Struct("=120xQ"), struct.Struct("=144xI"), struct.Struct("=200xQQ")
+_USER_TIMEOUT: int | None = getattr(sockets, "TCP_USER_TIMEOUT", None)
 # Bytes the kernel holds unsent for one reader. Without a bound it was seen to take 4 MB for one that stalled.
 UNSENT = 16_384
 # The same where only the whole buffer can be bounded; the kernel doubles it.
@@ -76,7 +77,7 @@ class Peer:
         Linux hands the options on, and one question then tells that nothing is left to be done.
         """
         timeout = _bounded(1500 * patience)
-        if self._option("TCP_USER_TIMEOUT") == timeout:
+        if self._patience() == timeout:
             return
         if not self._set("TCP_NOTSENT_LOWAT", UNSENT):
             self._set("SO_SNDBUF", BUFFER)
@@ -86,12 +87,14 @@ class Peer:
         self._set("TCP_KEEPCNT", 3)
         self._set("TCP_USER_TIMEOUT", timeout)  # last: where it is set, the others are
 
-    def _option(self, name: str) -> int | None:
-        option = getattr(sockets, name, None)
-        with contextlib.suppress(OSError):
-            if self._sock is not None and option is not None:
-                return int(self._sock.getsockopt(IPPROTO_TCP, option))
-        return None
+    def _patience(self) -> int:
+        """Milliseconds of the last of the options, 0 where it isn't set. Asked for every stream."""
+        if self._sock is None or self._unix or _USER_TIMEOUT is None:
+            return 0
+        try:
+            return int(self._sock.getsockopt(IPPROTO_TCP, _USER_TIMEOUT))
+        except OSError:  # closed under us
+            return 0
 
     def _set(self, name: str, value: int) -> bool:
         option = getattr(sockets, name, None)

@@ -209,7 +209,7 @@ class Registry:
         return Entry(resumed, "" if frames else at, frames, hands)
 
     def due(self, connection: Connection) -> list[bytes]:
-        """What a stream is written next. One that has all there is goes with the crowd from then on."""
+        """What a stream is written next; empty where it has all there is. It stands apart from then on."""
         self.crowd.part(connection)
         client = self.clients[connection.client_id]
         if client.mailbox.newest <= connection.own and self.news.newest <= connection.news:

@@ -64,4 +64,7 @@ class Rounds:
             except OSError:  # reset, or given up by the kernel
                 sent = -1
             if sent != size:
-                outlet.fell_short(batch, sent)
+                try:
+                    outlet.fell_short(batch, sent)
+                except Exception:
+                    self._cut(outlet)

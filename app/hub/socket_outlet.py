@@ -30,16 +30,27 @@ NOTHING: list[bytes] = []  # never changed: most streams are silent
 
 class SocketOutlet:
     """One stream. `_rest` is what of the last take the kernel had no room for, `_pushed` what goes before the
-    next take."""
+    next take. `in_line`: it stands among those that were nudged."""
 
-    __slots__ = ("_base", "_pushed", "_read", "_rest", "_size", "_sockets", "connection", "marked", "sock")
+    __slots__ = (
+        "_base",
+        "_pushed",
+        "_read",
+        "_rest",
+        "_size",
+        "_sockets",
+        "connection",
+        "in_line",
+        "marked",
+        "sock",
+    )
 
     def __init__(self, sockets: Sockets, connection: Connection, sock: Any, base: int | None) -> None:
         self._sockets, self.connection, self.sock, self._base = sockets, connection, sock, base
         self._rest: memoryview | None = None
         self._pushed: list[bytes] = NOTHING
         self._size = self._read = 0
-        self.marked = NOT
+        self.marked, self.in_line = NOT, False
         connection.owns = True
         connection.outlet = self
         # What arrived must be told by its bytes, and ids must be those of the log.
@@ -78,7 +89,9 @@ class SocketOutlet:
         """Has it written when those that were woken have been."""
         if self.marked == NOT:
             self.marked = NUDGED
-            self._sockets.note_nudged(self)
+            if not self.in_line:  # from when it was nudged last, and then woken
+                self.in_line = True
+                self._sockets.note_nudged(self)
         elif self.marked == PUSHED:
             self.marked = WOKEN
 
@@ -95,12 +108,14 @@ class SocketOutlet:
             taken = self._sockets.hub.take(self.connection)
             self._size = len(taken)
             data = data + taken if data else taken
-        if data:
+        if self.connection.ending == "gone":
+            self.close()
+        elif data:
             self._send(data)
             if marked == NUDGED:
                 self.nudge()  # with nothing left to take it goes with the crowd
-        elif self.connection.ending == "gone":
-            self.close()
+        elif self.connection.writes:
+            self._confirm()  # who falls silent keeps no list of what it was written
 
     def fell_short(self, batch: bytes, sent: int) -> None:
         """The kernel had no room for all that the crowd is written, or no peer: -1."""
@@ -159,7 +174,8 @@ class SocketOutlet:
             self._keep(data, sent)
 
     def _keep(self, data: bytes | memoryview, sent: int) -> None:
-        """Waits until the kernel can take what is left."""
+        """Waits until the kernel can take what is left, apart from the crowd: nothing may go before that."""
+        self._sockets.hub.crowd.part(self.connection)
         if self._rest is None:
             self._sockets.watch(self.sock.fileno(), EPOLLOUT)
         self._rest = memoryview(data)[sent:]

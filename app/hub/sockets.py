@@ -1,8 +1,8 @@
 """How bytes leave by sockets that are ours: one send, at the end of a turn of the loop, of all that gathered.
 
-A publish only marks a stream. Taken sockets share one epoll, which tells who left and who can take more.
-There is no lock: all of this runs on one event loop, and nothing in it blocks or switches. Knows no gevent
-(app/hub/loop.py is handed in) and no HTTP server (app/web/streams.py hands in the sockets).
+A publish only marks a stream, or hands it a delta. Taken sockets share one epoll, which tells who left and
+who can take more. There is no lock: all of this runs on one event loop, and nothing in it blocks or switches.
+Knows no gevent (app/hub/loop.py is handed in) and no HTTP server (app/web/streams.py hands in the sockets).
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Sockets:
         self._woken: deque[SocketOutlet] = deque()
         self._nudged: deque[SocketOutlet] = deque()
         self._lingering: deque[tuple[float, SocketOutlet]] = deque()
-        self._turns = False  # whether a turn is to come
+        self._turns = False  # whether a turn is to come: never two, or each would bring on its next
+        self._rests = False  # whether one is to be expected when the crowd has rested
         self._rounds = Rounds(hub, self._cut)
         hub.crowd.wake = self.note_news
         loop.readable(poll.fileno(), self._look)
@@ -113,7 +114,7 @@ class Sockets:
 
     def forget(self, descriptor: int) -> None:
         """Before a descriptor is closed: its number may soon be another's."""
-        del self._by_descriptor[descriptor]
+        self._by_descriptor.pop(descriptor, None)
         with suppress(OSError):
             self._poll.unregister(descriptor)
 
@@ -130,11 +131,18 @@ class Sockets:
         self._write_woken(end)
         rest = self._rounds.go(now, end, self.clock)
         self._write_nudged(end)
-        if not self._turns and (self._woken or self._nudged):
-            rest = 0.0
-        if rest is not None and not self._turns:
-            self._turns = not rest
-            self._loop.later(rest, self._turn)  # what is ready has its turn in between
+        if self._turns:
+            return
+        if self._woken or self._nudged or rest == 0.0:
+            self._turns = True
+            self._loop.later(0.0, self._turn)  # what is ready has its turn in between
+        elif rest is not None and not self._rests:
+            self._rests = True
+            self._loop.later(rest, self._rested)
+
+    def _rested(self) -> None:
+        self._rests = False
+        self._expect_turn()
 
     def _write_woken(self, end: float) -> None:
         for _ in range(len(self._woken)):
@@ -151,6 +159,7 @@ class Sockets:
             if position >= LATE and self.clock() > end:
                 break
             outlet = self._nudged.popleft()
+            outlet.in_line = False
             if outlet.marked == NUDGED:  # else it was woken since
                 self._safely(outlet.flush)
 

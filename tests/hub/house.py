@@ -14,7 +14,7 @@ from app.hub.outlets import GeneratorOutlet
 from app.hub.peer import Peer
 from app.hub.socket_outlet import SocketOutlet
 from app.hub.sockets import Sockets
-from tests.hub.ends import connected
+from tests.hub.ends import Pair, connected
 from tests.hub.kit import Clock, Desk, Said, blocks, event
 from tests.rig.reading import eventually
 
@@ -138,9 +138,13 @@ class House:
 
     def stream(self, client: str = "c", buffer: int = 0, tuned: bool = True, **how: Any) -> Stream:
         """A stream that was begun as a server begins it, and then taken."""
-        pair = self._stack.enter_context(connected(buffer))
+        pair = self.pair(buffer)
         begun = self.begin(pair.server, client, tuned, **how)
         return self.adopt(begun, pair.server, pair.reader)
+
+    def pair(self, buffer: int = 0) -> Pair:
+        """Both ends of a connection, closed with the house."""
+        return self._stack.enter_context(connected(buffer))
 
     def begin(self, server: socket.socket, client: str = "c", tuned: bool = True, **how: Any) -> Any:
         opened = self.desk.hub.open(client, **{"close_on_done": False, **how})

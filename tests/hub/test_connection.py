@@ -167,7 +167,7 @@ def test_of_a_write_of_several_events_those_are_handed_that_arrived_whole() -> N
     for acknowledged, handed in ((99, 0), (100, 1), (399, 2), (400, 3)):
         connection.confirm(acknowledged)
         assert connection.handed == handed
-    assert (connection.wired, connection.writes) == (450, [])
+    assert (connection.wired, connection.writes) == (450, ())
 
 
 def test_the_head_of_a_chunk_stands_before_its_events() -> None:

@@ -97,6 +97,16 @@ def test_close_gives_the_place_back_of_a_stream_that_ended(desk: Desk) -> None:
     assert connections(desk) == 0
 
 
+def test_who_is_woken_before_it_waits_looks_all_the_same(desk: Desk) -> None:
+    """Nothing to wait by is made for a stream whose socket is taken before it waits."""
+    stream = outlet(desk)
+    stream.wake()
+    next(stream)
+    desk.send("came since")
+    assert stream._awake is None
+    assert [said.what for said in read(next(stream))] == ["came since"]
+
+
 # --- giving the connection away ---
 
 

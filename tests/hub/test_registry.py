@@ -313,3 +313,43 @@ def _is_known(desk: Desk, client: str) -> bool:
         return bool(desk.hub.client(client))
     except NotFound:
         return False
+
+
+# --- whom a broadcast goes to ---
+
+
+def listeners(desk: Desk) -> tuple[int, int]:
+    """(clients, connections)"""
+    told = desk.hub.broadcast("all", "info")
+    return told.clients, told.connections
+
+
+def test_a_broadcast_counts_the_clients_with_a_stream_and_their_streams(desk: Desk) -> None:
+    desk.meet("absent")
+    tabs = [desk.tab(client="a"), desk.tab(client="a"), desk.tab(client="b")]
+    assert listeners(desk) == (2, 3)
+    tabs[0].leave()
+    assert listeners(desk) == (2, 2)
+    tabs[1].leave()
+    assert listeners(desk) == (1, 1)
+
+
+def test_streams_that_are_about_to_end_are_not_counted_nor_are_clients_that_have_no_other(desk: Desk) -> None:
+    tabs = [desk.tab(client="a"), desk.tab(client="a"), desk.tab(client="b")]
+    for tab, left in zip(tabs, [(2, 2), (1, 1), (0, 0)], strict=True):
+        desk.hub._registry.end(tab.connection, "closed")
+        assert listeners(desk) == left
+    again = desk.tab(client="a")
+    assert listeners(desk) == (1, 1)
+    for tab in [*tabs, again]:
+        tab.leave()
+    assert listeners(desk) == (0, 0)
+    assert not desk.hub._registry.admission.ending
+
+
+def test_a_stream_that_ended_with_its_literal_is_not_counted(desk: Desk) -> None:
+    tab = desk.tab(close_on_done=True)
+    desk.answer("Hello")
+    assert listeners(desk) == (1, 1)
+    tab.take_all()
+    assert listeners(desk) == (0, 0)
