@@ -5,10 +5,10 @@ VENV    = .venv
 PY      = $(VENV)/bin/python
 PIP     = $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run install check test bench clean
+.PHONY: help run install check test bench bench-tokens bench-peers clean
 
 help:     ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | awk '{ verb = $$1; $$1 = ""; printf "make %-8s%s\n", verb, $$0 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | awk '{ verb = $$1; $$1 = ""; printf "make %-13s%s\n", verb, $$0 }'
 
 run: install  ## start the server: with the embedded model, or with UPSTREAM_URL, UPSTREAM_KEY, UPSTREAM_MODEL; or UPSTREAMS
 	@exec $(PY) -m app.cli run
@@ -24,11 +24,18 @@ check: $(VENV)/.dev  ## style, types, and whether docs/settings.md is up to date
 test: check $(VENV)/.model node_modules/.installed  ## everything: check, then unit, end-to-end, model and browser tests
 	@$(PY) -m pytest
 
-bench: $(VENV)/.dev  ## the time this adds to a token
+bench: $(VENV)/.dev  ## this server beside the limits of a core, and nginx with nchan where installed: 12 minutes
+	@$(PY) -m bench.hubs
+
+bench-tokens: $(VENV)/.dev  ## the time this adds to a token
 	@$(PY) -m bench.added_latency
 
+bench-peers: $(VENV)/.dev $(VENV)/.node  ## the same table beside other hubs, which are installed into build/
+	@$(PY) -m bench.hubs.peers
+	@$(PY) -m bench.hubs --peers
+
 clean:    ## undo install, and what tools left
-	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
+	rm -rf $(VENV) build node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is touched once pip is through, so an install that was broken off is done again.

@@ -21,11 +21,13 @@ from urllib.parse import urlsplit
 
 from app import local_model, upstreams
 from app.errors import SettingsError
+from app.hub.peer import Peer
 from app.settings import Settings
 
 MODEL_PATIENCE = 20.0  # seconds; it needs one, on a slow disk some more
 STOPS = (signal.SIGTERM, signal.SIGQUIT)
 FULL_LOOK = 600.0  # seconds between two full looks for garbage
+SILENT = 1  # seconds after which who connects is accepted all the same
 LAST_WORDS = 4.0  # seconds, before gunicorn kills, for answers to be interrupted and streams to be told
 
 try:
@@ -41,7 +43,7 @@ bind = authority
 worker_class = "gevent"
 workers = settings.web_concurrency
 worker_connections = settings.connections_worker * 11 // 10 + 10  # calls get in also where streams are full
-backlog = 2048
+backlog = 4096  # who comes when it is full tries again after a second
 keepalive = 2  # seconds an idle connection is held, and so the least a graceful stop may take
 graceful_timeout = 30  # seconds for open streams after SIGTERM; DRAIN_GRACE is less
 timeout = 60  # seconds without a sign of life from the worker
@@ -64,6 +66,8 @@ def post_fork(server, worker):
     # Ctrl-C reaches the whole group, and the master says it again: twice would be a traceback.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     _log_to_stderr()
+    for listener in server.LISTENERS:
+        _prepare(listener.sock)
     worker.local_model = server.local_model
     if worker.local_model:
         worker.local_model.let_go()
@@ -98,6 +102,14 @@ def worker_int(worker):
 def on_exit(server):
     if server.local_model:
         server.local_model.stop()
+
+
+def _prepare(listener):
+    """What all that connect have in common, told once. Where thousands come at once, they are accepted when their
+    requests are there: else as many would wait for theirs, and all be served before anybody who is connected."""
+    Peer(listener).tune(settings.slow_reader)
+    with contextlib.suppress(AttributeError, OSError):  # not Linux, or no TCP
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT)
 
 
 def _hold_stops():

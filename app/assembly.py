@@ -19,7 +19,7 @@ from app import upstreams
 from app.chat.conversations import Conversations
 from app.hub.hub import Hub
 from app.hub.limits import Limits
-from app.hub.mailbox import Retention
+from app.hub.log import Retention
 from app.hub.sweep import Sweep
 from app.relay.clocks import Allowed
 from app.relay.deltas import Message, merge
@@ -32,8 +32,11 @@ from app.relay.upstream import Upstream
 from app.relay.watch import Leaving
 from app.relay.worker import Size, Worker
 from app.settings import Settings
-from app.web import admin, chat, guard, ops, pages, problems, sse, streams
+from app.web import admin, chat, ops, pages, problems, sse, streams
 from app.web.address import Addresses
+from app.web.door import Door
+from app.web.files import Files
+from app.web.guard import ALWAYS, Guard
 from app.web.parts import NAME, Parts
 from app.web.streams import Streams
 
@@ -49,7 +52,8 @@ def assemble(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes
     app.extensions[NAME] = make_parts(settings)
     problems.register(app)
-    app.before_request(lambda: guard.check(request, settings))
+    guard = Guard(settings)
+    app.before_request(lambda: guard.check(request.environ, request.endpoint))
     app.after_request(_harden)
     app.teardown_request(streams.give_back)
     for module in (sse, chat, admin, pages, ops):
@@ -64,6 +68,8 @@ def assemble(settings: Settings) -> Flask:
             expose_headers=["Retry-After"],
             max_age=7200,
         )
+    door = Door(app, app.extensions[NAME], guard, f"{settings.url_prefix}/sse/createConnect")
+    app.wsgi_app = door  # type: ignore[method-assign]  # Flask's own way to put something in front
     return app
 
 
@@ -81,6 +87,7 @@ def make_parts(settings: Settings) -> Parts:
         conversations,
         Streams(hub, settings.outlet),
         Addresses(settings.trusted_proxies),
+        Files(),
     )
 
 
@@ -158,6 +165,5 @@ def _reading() -> Read:
 
 
 def _harden(response: Response) -> Response:
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers.update(ALWAYS)
     return response

@@ -1,8 +1,8 @@
 """One open event stream: where its reader stands, how it ends, and what of it was handed over.
 
 Made by the hub, drained by an outlet, which decides nothing: it asks for bytes and writes them. The hub's
-lock guards every field but those that `wrote`, `confirm` and `expire` set, which are its outlet's alone.
-Nothing here is touched for a stream that is silent.
+lock guards every field but those that `wrote`, `confirm` and `expire` set, and `swift`, which are its
+outlet's alone. Nothing here is touched for a stream that is silent.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from app.hub.reading import Due, Position, Shelf
 
@@ -38,9 +37,8 @@ ENDINGS = {
 UNCONFIRMED = 128
 
 
-# An event that was written: where it ended on the wire, its number, when (monotonic seconds).
-Write = tuple[int, int, float]
-_offset, _when = itemgetter(0), itemgetter(2)
+# Of an event that was written, see Connection.writes.
+FACTS = 3
 
 
 class Outlet(Protocol):
@@ -50,7 +48,7 @@ class Outlet(Protocol):
         """Here is what comes next. Only where the connection is `swift`."""
 
     def wake(self) -> None:
-        """There is something to take. Called for every event, never under the hub's lock."""
+        """There is something to take. Never called under the hub's lock."""
 
     def nudge(self) -> None:
         """The same, after those that were woken."""
@@ -128,12 +126,14 @@ class Connection:
     progressed_at: float = 0.0
     # Tuples where there is nothing: most streams are silent, and an empty list takes 56 bytes.
     taken: Sequence[tuple[int, int]] = ()  # of the last take: bytes up to a number
-    writes: list[Write] | tuple[()] = ()
+    # Of each event that was written: where it ended on the wire, its number, when. In one row, for the same
+    # reason as in a log: what is made for each token and stays must be nothing the collector looks at.
+    writes: list[Any] | tuple[()] = ()
 
     def __repr__(self) -> str:
         state = self.ending or ("open" if not self.unwritten else "writing")
-        where = f"at {self.own}, handed {self.handed}"
-        return f"<Connection {self.id} of {self.client_id}: {state}, {where}, {self.wired} bytes>"
+        where = "with the crowd" if self.level else f"at {self.own}, handed {self.handed}, {self.wired} bytes"
+        return f"<Connection {self.id} of {self.client_id}: {state}, {where}>"
 
     def begin(self, start: Position, opened: Position, resumed: bool) -> None:
         """Takes its place: at `opened`, once its first bytes are written. Who brings a cursor that is
@@ -165,15 +165,15 @@ class Connection:
         self.own, self.news, self.folded = position
 
     def push(self, number: int, size: int, now: float) -> None:
-        """Notes that its outlet gets the last event of the process, its next, at once."""
+        """Notes that its outlet gets the last event of the process, its next, at once: it counts as written,
+        though the kernel has yet to take it."""
         self.own = self.news = self.written = number
         self.written_at = now
         self.wired += size
-        write = (self.wired, number, now)
         if self.writes:
-            self.writes.append(write)
+            self.writes.extend((self.wired, number, now))
         else:
-            self.writes = [write]
+            self.writes = [self.wired, number, now]
 
     def due(self, shelf: Shelf) -> list[bytes]:
         """The frames to write next, after which the reader stands at `position`.
@@ -205,6 +205,11 @@ class Connection:
         self.position = due.position
 
     @property
+    def unconfirmed(self) -> int:
+        """How many events were written of which it is not known that they arrived."""
+        return len(self.writes) // FACTS
+
+    @property
     def over(self) -> bool:
         """Whether nothing more is to be written."""
         return self.said or self.ending == "gone"
@@ -218,11 +223,10 @@ class Connection:
         """Notes that the bytes last taken were given to the kernel: `size` on the wire, `before` of them
         before the first byte of what was taken."""
         start = self.wired + before
-        writes = [(start + end, number, now) for end, number in self.taken]
-        if self.writes:
-            self.writes += writes
-        elif writes:
-            self.writes = writes
+        if self.taken:
+            self.writes = list(self.writes)
+            for end, number in self.taken:
+                self.writes += (start + end, number, now)
         self.taken = ()
         self.wired += size
         self.written = self.own
@@ -239,16 +243,18 @@ class Connection:
 
     def confirm(self, acknowledged: int) -> None:
         """Forgets the events that the peer's TCP has acknowledged, up to `acknowledged` bytes."""
-        self._forget(bisect_right(self.writes, acknowledged, key=_offset))
+        places = range(0, len(self.writes), FACTS)
+        self._forget(bisect_right(places, acknowledged, key=lambda place: self.writes[place]))
 
     def expire(self, now: float) -> None:
         """Forgets the events written longer ago than the patience, where nobody ever confirms any."""
-        self._forget(bisect_left(self.writes, now - self.patience, key=_when))
+        places = range(2, len(self.writes), FACTS)
+        self._forget(bisect_left(places, now - self.patience, key=lambda place: self.writes[place]))
 
     def _forget(self, count: int) -> None:
         if count:
-            self.handed = self.writes[count - 1][1]
-            self.writes = list(self.writes[count:]) or ()
+            self.handed = self.writes[FACTS * count - 2]
+            self.writes = list(self.writes[FACTS * count :]) or ()
 
     def settle(self, acknowledged: int | None, now: float) -> int:
         """The number up to which this connection was handed its events, once it has ended.

@@ -263,6 +263,8 @@ class Hub:
     # --- helpers
 
     def _publish_delta(self, client_id: str, fields: dict[str, Any], body: bytes, now: float) -> str | None:
+        """Streams that are pushed to are those of one event loop, and nothing switches between the lock and
+        the push: so frames keep their order."""
         with self._lock:
             said = self._registry.delta(client_id, fields, body, now)
         if said is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.hub.mailbox import Retention
+from app.hub.log import Retention
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class GeneratorOutlet:
             self._base = self._peer.queued() - self._yielded
         self._connection.wrote(self._yielded, self._clock(), self._chunk_head)
         self._yielded = 0
-        if len(self._connection.writes) < UNCONFIRMED:
+        if self._connection.unconfirmed < UNCONFIRMED:
             return
         if self._base is None:
             self._connection.expire(self._clock())

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.hub.events import LITERAL, Cursor, Event, encode, frame, make_event
-from app.hub.mailbox import Fold, Log, Mailbox, Merge, same_run
+from app.hub.log import Log, same_run
+from app.hub.mailbox import Fold, Mailbox, Merge
 
 # Bytes of frames read for one write: a reader that is far behind must not cost its whole mailbox over again,
 # nor hold the lock while all of it is merged.

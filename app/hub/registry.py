@@ -17,7 +17,8 @@ from app.hub.connection import Connection
 from app.hub.events import LITERAL, STARTS, Event, make_event
 from app.hub.keys import Keys
 from app.hub.limits import Limits
-from app.hub.mailbox import EVENT_COST, Folded, Log, Mailbox, Merge
+from app.hub.log import EVENT_COST, Log
+from app.hub.mailbox import Folded, Mailbox, Merge
 from app.hub.memory import Memory
 from app.hub.reading import FEW, Shelf, portion
 
@@ -132,11 +133,11 @@ class Registry:
         fold = client.mailbox.folds.get(fields["generationId"]) if client else None
         if client is None or fold is None or fold.ended:
             return None
-        box = client.mailbox
+        box, seq, data = client.mailbox, fields["seq"], fields["data"]
         before, news = box.newest, self.news.newest
         self.count = number = self.count + 1
         frame = b"%b%d\ndata: %b\n\n" % (self._id, number, body)
-        box.add_delta(Event(number, "delta", fold.generation, frame, now), fold, fields)
+        box.add_delta(number, fold, frame, now, seq, data)
         size = len(frame)
         self.memory.used += size + size + EVENT_COST  # the frame, and its text in the fold
         pushed, woken = [], []
@@ -229,6 +230,8 @@ class Registry:
         """What the crowd is written next, as one bytes object, and with whom it had to part: all of them
         where broadcasts that it was not yet given are gone, which is said to each."""
         since, news = self.crowd.mark.number, self.news
+        if not (self.crowd.level or self.crowd.behind):
+            return b"", []
         if since < news.floor:
             return b"", self.crowd.scatter()
         pending = news.after(since, FEW)
@@ -267,9 +270,10 @@ class Registry:
     def age(self, client_ids: Iterable[str], now: float) -> None:
         """Trims what is too old; forgets clients that have had nothing here for long enough."""
         for client in filter(None, map(self.clients.get, client_ids)):
-            self.trim(client, now)
-            empty = client.idle and not len(client.mailbox)
-            if empty and now - client.idle_since > self.limits.client_memory:
+            if client.mailbox.over(now):
+                self.trim(client, now)
+            quiet = not client.connections and not len(client.mailbox)
+            if quiet and client.idle and now - client.idle_since > self.limits.client_memory:
                 self._forget(client)
 
     def text(self, client_id: str, generation: str) -> Text | None:

@@ -191,7 +191,7 @@ class SocketOutlet:
             connection.wrote(self._size, self._sockets.clock())
             self._after_a_take()
         connection.swift = self._base is not None and not (connection.suffix or connection.ending)
-        if len(connection.writes) > UNCONFIRMED:
+        if connection.unconfirmed > UNCONFIRMED:
             self._confirm()
 
     def _after_a_take(self) -> None:

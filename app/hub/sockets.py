@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 # Seconds of writing in one turn; then whoever else is ready has one.
 TURN = 0.001
+# The same for those that were woken: what was published in one go may take as long to be written, or tokens
+# would wait for many turns after each pause.
+FIRST = 0.005
 # Of those that were only nudged as many are written in each turn, however many were woken.
 LATE = 4
 # Seconds that a stream which has said its last word stays, for its tail to arrive.
@@ -128,7 +131,7 @@ class Sockets:
         self._turns = False
         now = self.clock()
         end = now + TURN
-        self._write_woken(end)
+        self._write_woken(now + FIRST)
         rest = self._rounds.go(now, end, self.clock)
         self._write_nudged(end)
         if self._turns:

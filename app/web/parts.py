@@ -16,6 +16,7 @@ from app.hub.sweep import Sweep
 from app.relay.relay import Relay
 from app.settings import Settings
 from app.web.address import Addresses
+from app.web.files import Files
 from app.web.streams import Streams
 
 NAME = "deltahub"
@@ -36,6 +37,7 @@ class Parts:
     conversations: Conversations
     streams: Streams
     addresses: Addresses
+    files: Files
 
     def drain(
         self,

@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, g
 
 from app.hub.hub import Hub, Opened
 from app.hub.outlets import GeneratorOutlet
@@ -39,19 +40,18 @@ class Streams:
         self._hub, self._outlet = hub, outlet
         self._sockets: Any = None  # made with the first, for only a worker has an event loop
         self._told: set[str] = set()
+        self._heads = Heads()
 
     def __repr__(self) -> str:
         return f"<Streams by {self._outlet}: {self._sockets or 'none taken'}>"
 
-    def answer(self, opened: Opened) -> Response:
-        """The response that is this stream, to the current request."""
-        environ = request.environ
+    def begin(self, opened: Opened, environ: Environ) -> GeneratorOutlet:
+        """A new stream as what any server can iterate over."""
         version, sock = environ.get("SERVER_PROTOCOL", ""), environ.get("gunicorn.socket")
-        plain = version.startswith("HTTP/1") and not hasattr(sock, "getpeercert")
+        plain = version.startswith("HTTP/1") and not _is_encrypted(sock)
         peer = Peer(sock, plain)
         peer.tune(self._hub.limits.slow)
-        g.stream = GeneratorOutlet(*opened, self._hub.take, self._hub.leave, peer, version == "HTTP/1.1")
-        return StreamResponse(self, g.stream)
+        return GeneratorOutlet(*opened, self._hub.take, self._hub.leave, peer, version == "HTTP/1.1")
 
     def way_out(self, outlet: GeneratorOutlet, environ: Environ, write: object) -> Iterable[bytes]:
         """What the server is given to iterate over; `write` is what its `start_response` returned."""
@@ -62,7 +62,7 @@ class Streams:
             return outlet
         outlet.chunked = server.chunked = False  # type: ignore[union-attr]
         server.force_close()  # type: ignore[union-attr]
-        return Takeover(outlet, server, environ, self._adopt)
+        return Takeover(outlet, server, environ, self._heads, self._adopt)
 
     def _adopt(self, outlet: GeneratorOutlet, environ: Environ) -> None:
         """Takes the socket; what gunicorn then closes is empty."""
@@ -83,7 +83,7 @@ class Streams:
             return "OUTLET=generator"
         if "gunicorn.workers.ggevent" not in sys.modules or sock is None:
             return "not gunicorn's gevent worker"
-        if hasattr(sock, "getpeercert"):
+        if _is_encrypted(sock):
             return "TLS ends in gunicorn"
         if type(server).__module__ != "gunicorn.http.wsgi" or getattr(server, "sock", None) is not sock:
             return "HTTP/2, or a middleware that hides gunicorn's response"
@@ -95,7 +95,7 @@ class Streams:
                 from app.hub.loop import GeventLoop, epoll
                 from app.hub.sockets import Sockets
 
-                self._sockets = Sockets(GeventLoop(), epoll(), self._hub.take, self._hub.leave)
+                self._sockets = Sockets(GeventLoop(), epoll(), self._hub)
             except (ImportError, AttributeError, OSError):
                 return False
         return True
@@ -153,9 +153,11 @@ class Takeover:
         outlet: GeneratorOutlet,
         server: Any,
         environ: Environ,
+        heads: Heads,
         adopt: Callable[[GeneratorOutlet, Environ], None],
     ) -> None:
-        self._outlet, self._server, self._environ, self._adopt = outlet, server, environ, adopt
+        self._outlet, self._server, self._environ = outlet, server, environ
+        self._heads, self._adopt = heads, adopt
         self._head: int | None = None  # bytes of the first item; 0 once the socket can't be had any more
 
     def __iter__(self) -> Iterator[bytes]:
@@ -163,6 +165,7 @@ class Takeover:
 
     def __next__(self) -> bytes:
         if self._head is None:
+            self._heads.put_before(self._server)
             data = next(self._outlet)
             self._head = len(data)
             return data
@@ -177,11 +180,52 @@ class Takeover:
         self._outlet.close()
 
 
+class Heads:
+    """The heads of gunicorn's responses, in its own words, made once a second for all that are alike."""
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._alike: tuple[object, ...] = ()
+        self._head = b""
+
+    def put_before(self, server: Any) -> None:
+        """Has the head of a response leave together with the first of its body."""
+        pair = server.sock = HeadAndBody(server.sock)
+        alike = (int(self._wall()), server.status, server.req.version, *server.headers)
+        if alike == self._alike:
+            pair.head, server.headers_sent = self._head, True
+        else:
+            server.send_headers()
+            self._alike, self._head = alike, pair.head
+
+
+class HeadAndBody:
+    """In the place of the socket that a response is written to: both in one send."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock, self.head = sock, b""
+
+    def sendall(self, data: bytes) -> None:
+        if not self.head:
+            self.head = data
+            return
+        data = self.head + data
+        sent = self._sock.send(data)
+        if sent < len(data):
+            self._sock.sendall(data[sent:])
+        self.sendall = self._sock.sendall  # type: ignore[method-assign]
+
+
 def give_back(error: BaseException | None = None) -> None:
     """At the end of each request: a stream that was opened and never reached the server ends."""
     outlet = g.pop("stream", None)
     if outlet is not None:
         outlet.close()
+
+
+def _is_encrypted(sock: object) -> bool:
+    """Of its class: gevent's sockets are slow to say what they have not."""
+    return hasattr(type(sock), "getpeercert")
 
 
 def _plain(text: str) -> str:

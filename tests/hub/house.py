@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from app.hub.connection import Connection
-from app.hub.mailbox import Retention
+from app.hub.log import Retention
 from app.hub.outlets import GeneratorOutlet
 from app.hub.peer import Peer
 from app.hub.socket_outlet import SocketOutlet

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from app.hub.connection import UNPLUGGED
 from app.hub.events import Cursor
 from app.hub.hub import Hub, Opened
-from app.hub.mailbox import Retention
+from app.hub.log import Retention
 from app.hub.registry import Limits
 
 ROOMY = Retention(events=1_000, bytes=1 << 20, age=600.0)

@@ -12,7 +12,7 @@ from typing import Any
 
 from app.hub.connection import Connection
 from app.hub.events import STARTS, encode, frame
-from app.hub.mailbox import Retention
+from app.hub.log import Retention
 from tests.hub.kit import Said, blocks, event, number
 
 ALL = ""  # whom a broadcast goes to

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.hub.connection import ENDINGS, UNCONFIRMED, Connection
-from app.hub.mailbox import Retention
+from app.hub.log import Retention
 from app.hub.outlets import GeneratorOutlet
 from app.hub.peer import Peer
 from app.hub.reading import Position
@@ -281,10 +281,10 @@ def test_who_was_written_a_good_end_was_handed_all_of_it(desk: Desk) -> None:
 def test_acknowledged_writes_are_forgotten(desk: Desk) -> None:
     connection = written(1, 2, 3)
     connection.confirm(250)
-    assert (connection.handed, connection.written, len(connection.writes)) == (2, 3, 1)
+    assert (connection.handed, connection.written, connection.unconfirmed) == (2, 3, 1)
     connection.confirm(250)
     connection.confirm(300)
-    assert (connection.handed, connection.written, len(connection.writes)) == (3, 3, 0)
+    assert (connection.handed, connection.written, connection.unconfirmed) == (3, 3, 0)
 
 
 # --- what counts as handed: by time ---
@@ -324,7 +324,7 @@ def test_without_a_socket_the_memory_of_writes_is_bounded_by_time() -> None:
         desk.send("x")
         next(outlet)
         desk.clock.advance(1.0)
-    assert len(outlet._connection.writes) <= 2 * UNCONFIRMED
+    assert outlet._connection.unconfirmed <= 2 * UNCONFIRMED
 
 
 def _outlet_without_a_socket(desk: Desk) -> Any:

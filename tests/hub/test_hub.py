@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import NotFound, Overloaded
 from app.hub import hub
-from app.hub.mailbox import Retention
+from app.hub.log import Retention
 from app.hub.outlets import GeneratorOutlet
 from app.hub.peer import Peer
 from app.hub.upkeep import SLICE

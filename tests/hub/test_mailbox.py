@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.hub.events import DONE, Event, make_event
-from app.hub.mailbox import EVENT_COST, Log, Mailbox, Retention
+from app.hub.log import EVENT_COST, Log, Retention
+from app.hub.mailbox import Mailbox
 from tests.hub.kit import ROOMY, Text
 
 EPOCH = "0123abcd"
@@ -395,10 +396,10 @@ def test_a_mailbox_knows_its_last_done_and_its_last_start() -> None:
 
 def test_nothing_is_made_for_a_mailbox_before_its_first_event() -> None:
     box = Mailbox(ROOMY, 3, Text)
-    assert box._events is None
+    assert box._facts is None
     box.append(make(4))
     box.trim(now=1e9)
-    assert box._events is None
+    assert box._facts is None
 
 
 def test_a_mailbox_tells_its_state() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Overloaded
-from app.hub.mailbox import EVENT_COST, Retention
+from app.hub.log import EVENT_COST, Retention
 from app.hub.memory import RELIEF
 from tests.hub.kit import Desk, Tab, types
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from app.errors import NotFound
 from app.hub import reading
 from app.hub.events import encode
-from app.hub.mailbox import Retention
+from app.hub.log import Retention
 from tests.hub.kit import HEARTBEAT, Desk, Said, number, read, types
 from tests.hub.model import ALL, Entry, Page, Stream, World
 

@@ -290,5 +290,5 @@ def test_acknowledgements_are_asked_for_only_now_and_then(
         write_chunk(server, next(stream))
         reader.recv(65_536)
     assert len(asked) < UNCONFIRMED
-    assert len(stream._connection.writes) <= UNCONFIRMED
+    assert stream._connection.unconfirmed <= UNCONFIRMED
     stream.close()

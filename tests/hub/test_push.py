@@ -324,7 +324,7 @@ def test_the_list_of_what_was_pushed_is_bounded_and_goes_when_the_stream_falls_s
     for n in range(3 * UNCONFIRMED):
         house.desk.delta(f"{n} ")
         stream.until(lambda n=n: text(stream).endswith(f"{n} "))
-    assert len(stream.connection.writes) <= UNCONFIRMED + 1
+    assert stream.connection.unconfirmed <= UNCONFIRMED + 1
     house.desk.clock.advance(stream.connection.beat)
     house.desk.hub.upkeep.beat()
     peer = Peer(stream.wire)

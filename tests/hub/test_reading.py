@@ -9,7 +9,8 @@ import pytest
 
 from app.hub import reading
 from app.hub.events import encode, make_event
-from app.hub.mailbox import Log, Mailbox, Retention
+from app.hub.log import Log, Retention
+from app.hub.mailbox import Mailbox
 from app.hub.reading import LAG, MERGED, Due, Position, Shelf, named_by
 from app.relay.deltas import Message, merge
 from tests.hub.kit import ROOMY, Desk, Said, Tab, blocks, event, number, types

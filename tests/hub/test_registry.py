@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import NotFound, Overloaded
 from app.hub import registry
-from app.hub.mailbox import Retention
+from app.hub.log import Retention
 from tests.hub.kit import ROOMY, Desk, Stub, number, types
 
 MEMORY = 60.0

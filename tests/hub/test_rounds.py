@@ -12,7 +12,7 @@ import pytest
 from app.hub import rounds
 from app.hub.connection import Connection
 from app.hub.crowd import Crowd
-from app.hub.mailbox import Retention
+from app.hub.log import Retention
 from app.hub.rounds import REST, Rounds
 from tests.hub.ends import reset
 from tests.hub.house import House, Stream

@@ -12,7 +12,7 @@ import pytest
 from blinker import Signal
 
 from app.hub import signals
-from app.hub.mailbox import Retention
+from app.hub.log import Retention
 from app.hub.signals import Announcer, connected, disconnected, undelivered
 from tests.hub.kit import ROOMY, Desk, Tab
 from tests.rig.reading import eventually

@@ -410,7 +410,7 @@ def test_acknowledgements_are_asked_for_only_now_and_then(
         house.desk.send("x")
         stream.until(lambda n=n: len(stream.data) > n)
     assert len(asked) < UNCONFIRMED
-    assert len(stream.connection.writes) <= 2 * UNCONFIRMED
+    assert stream.connection.unconfirmed <= 2 * UNCONFIRMED
 
 
 # --- one stream's fault ---

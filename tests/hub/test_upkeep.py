@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from app.hub.mailbox import Retention
+from app.hub.log import Retention
 from app.hub.upkeep import SLICE
 from tests.hub.kit import HEARTBEAT, ROOMY, Desk, Stub, count_wakes, types
 

@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from app.errors import Overloaded
-from app.web import files
+from app.web.files import Files
 from tests.web.conftest import HOST, STREAM, MakeEdge
 
 
@@ -25,24 +25,25 @@ class Socket:
 
 @pytest.mark.parametrize("descriptor", [-1, 0, 5, 899])
 def test_below_the_reserve_there_is_room(descriptor: int) -> None:
-    files.check_room(Socket(descriptor), 1000)
+    Files(1000).check_room(Socket(descriptor))
 
 
 @pytest.mark.parametrize("descriptor", [900, 901, 999])
 def test_in_the_reserve_there_is_none(descriptor: int) -> None:
     with pytest.raises(Overloaded) as refused:
-        files.check_room(Socket(descriptor), 1000)
+        Files(1000).check_room(Socket(descriptor))
     assert refused.value.retry_after
     assert "files" in refused.value.detail
 
 
 def test_without_a_limit_or_a_socket_there_is_room() -> None:
-    files.check_room(Socket(10**9), resource.RLIM_INFINITY)
-    files.check_room(None, 1)
+    Files(resource.RLIM_INFINITY).check_room(Socket(10**9))
+    Files(1).check_room(None)
 
 
 def test_the_limit_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: {resource.RLIMIT_NOFILE: (50, 1000)}[which])
+    files = Files()
     files.check_room(Socket(44))
     with pytest.raises(Overloaded):
         files.check_room(Socket(45))

@@ -23,6 +23,7 @@ from gunicorn.http.wsgi import Response
 from werkzeug.test import EnvironBuilder
 
 from app.hub.connection import Connection
+from app.web.streams import Heads
 from tests.web.conftest import HOST, STREAM, Edge, MakeEdge
 
 Pair = tuple[socket.socket, socket.socket]
@@ -46,6 +47,24 @@ class Encrypted(socket.socket):
     """By this gevent's and Python's own TLS sockets are known."""
 
     def getpeercert(self) -> None: ...
+
+
+class Noted(socket.socket):
+    """A socket that notes how much was written by each call; `most`: bytes that one send takes."""
+
+    most = 1 << 20
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__(fileno=fileno)
+        self.calls: list[tuple[str, int]] = []
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        self.calls.append(("send", len(data)))
+        return super().send(data[: self.most], flags)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        self.calls.append(("sendall", len(data)))
+        super().sendall(data, flags)
 
 
 class Worker:
@@ -146,6 +165,58 @@ def test_on_a_unix_socket_nobody_can_tell_what_was_written(edge: Edge, taken: Ta
     ((connection, _, base),) = taken.streams
     assert base is None
     edge.parts.hub.leave(connection, None)
+
+
+@pytest.mark.parametrize("most", [1 << 20, 5, 0])
+def test_head_and_first_event_leave_by_one_send_as_far_as_the_kernel_takes_them(
+    edge: Edge, pair: Pair, taken: Taken, most: int
+) -> None:
+    with Noted(pair[0].detach()) as server:
+        server.most = most
+        worker = Worker(edge, server)
+        worker.step()
+        whole = b""
+        while b'"connected"' not in whole:
+            whole += pair[1].recv(65536)
+        rest = [("sendall", len(whole) - most)] if most < len(whole) else []
+        assert server.calls == [("send", len(whole)), *rest]
+        worker.items.close()
+        assert whole.startswith(b"HTTP/1.1 200 OK\r\nServer: gunicorn\r\nDate: ")
+
+
+def test_heads_that_are_alike_are_made_once_a_second_in_gunicorns_own_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+    words = Response.default_headers
+    monkeypatch.setattr(Response, "default_headers", lambda self: made.append(self.status) or words(self))
+    now = 1_000.0
+    heads = Heads(lambda: now)
+
+    def head(version: tuple[int, int] = (1, 1), *more: tuple[str, str]) -> bytes:
+        one, other = socket.socketpair()
+        with one, other:
+            request = SimpleNamespace(version=version, method="GET", should_close=lambda: False)
+            response = Response(request, one, Config())
+            response.start_response("200 OK", [("X-Always", "there"), *more])
+            response.chunked = False
+            heads.put_before(response)
+            response.write(b"body")
+            return other.recv(65536)
+
+    first = head()
+    assert first.startswith(b"HTTP/1.1 200 OK\r\nServer: gunicorn\r\nDate: ")
+    assert first.endswith(b"X-Always: there\r\n\r\nbody")
+    now = 1_000.9
+    assert head() == first
+    assert len(made) == 1
+    assert head((1, 0)).startswith(b"HTTP/1.0 200 OK\r\n")
+    assert head((1, 1), ("X-More", "too")).endswith(b"X-More: too\r\n\r\nbody")
+    assert len(made) == 3
+    head()
+    now = 1_001.0
+    head()
+    assert len(made) == 5
 
 
 def held_back(items: Iterable[bytes]) -> Iterator[bytes]:
