@@ -27,7 +27,8 @@ from app.settings import Settings
 MODEL_PATIENCE = 20.0  # seconds; it needs one, on a slow disk some more
 STOPS = (signal.SIGTERM, signal.SIGQUIT)
 FULL_LOOK = 600.0  # seconds between two full looks for garbage
-SILENT = 1  # seconds after which who connects is accepted all the same
+SILENT = 1  # seconds after which who connects and says nothing is accepted all the same
+LONG_TURN = 0.02  # seconds of one turn of the event loop, after which requests wait for the next
 LAST_WORDS = 4.0  # seconds, before gunicorn kills, for answers to be interrupted and streams to be told
 
 try:
@@ -76,6 +77,7 @@ def post_fork(server, worker):
 def post_worker_init(worker):
     """The app is loaded and gevent's patches are in: what starts here is a greenlet."""
     _leave_garbage_alone()
+    worker.give_way = _turns()
     worker.hurried = False
     worker.drain = threading.Thread(target=_drain_at_the_end, args=(worker,), name="drain", daemon=True)
     worker.drain.start()
@@ -83,6 +85,10 @@ def post_worker_init(worker):
         _await_model(worker)
     if worker.age == 1 and worker.alive:
         print(_welcome(worker), flush=True)
+
+
+def pre_request(worker, req):
+    worker.give_way()
 
 
 def worker_exit(server, worker):
@@ -105,11 +111,27 @@ def on_exit(server):
 
 
 def _prepare(listener):
-    """What all that connect have in common, told once. Where thousands come at once, they are accepted when their
-    requests are there: else as many would wait for theirs, and all be served before anybody who is connected."""
+    """Tells once what whoever connects inherits; and that they be accepted when their requests are there, so that
+    who comes and says nothing, or leaves at once, costs nothing."""
     Peer(listener).tune(settings.slow_reader)
     with contextlib.suppress(AttributeError, OSError):  # not Linux, or no TCP
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT)
+
+
+def _turns():
+    """What lets others have their turn, where one loop serves all: it serves whatever it has found ready before
+    it looks again, and with a thousand requests at once nobody else would be heard for a quarter of a second."""
+    if "gunicorn.workers.ggevent" not in sys.modules:
+        return lambda: None
+    import gevent
+
+    loop = gevent.get_hub().loop
+
+    def give_way():
+        if time.time() - loop.now() > LONG_TURN:
+            gevent.sleep(0)
+
+    return give_way
 
 
 def _hold_stops():

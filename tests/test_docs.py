@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.hub.connection import ENDINGS
+from app.hub.endings import ENDINGS
 from app.relay.worker import UNKNOWN
 from app.settings import Settings
 from tests import quirks_table

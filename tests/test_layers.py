@@ -17,8 +17,9 @@ MODULES = {
     for path in sorted((ROOT / "app").rglob("*.py"))
 }
 PURE = {
-    *(f"app.hub.{name}" for name in ("events", "mailbox", "reading", "connection", "client", "keys")),
-    *(f"app.hub.{name}" for name in ("limits", "admission", "memory", "registry", "control")),
+    *(f"app.hub.{name}" for name in ("events", "log", "mailbox", "reading", "client", "keys")),
+    *(f"app.hub.{name}" for name in ("connection", "endings", "crowd", "admission", "losses")),
+    *(f"app.hub.{name}" for name in ("limits", "memory", "registry", "control")),
     *(f"app.relay.{name}" for name in ("frames", "payloads", "reported", "deltas", "clocks", "retry")),
     *(f"app.chat.{name}" for name in ("prompt", "fit")),
 }

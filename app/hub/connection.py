@@ -11,27 +11,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from app.hub.reading import Due, Position, Shelf
-
-
-class Ending(NamedTuple):
-    """How a stream ends: whether `closing` is said, and whether the reader is asked back."""
-
-    said: bool
-    reconnect: bool
-
-
-# [protocol §2] every way a stream ends. Any end but these is a lost network, after which readers come back.
-ENDINGS = {
-    "done": Ending(said=False, reconnect=False),  # `[DONE]` was the last word
-    "closed": Ending(said=True, reconnect=False),  # somebody called close
-    "shutdown": Ending(said=True, reconnect=True),  # the process goes
-    "lifetime": Ending(said=True, reconnect=True),  # was open for long enough
-    "slow": Ending(said=True, reconnect=True),  # took nothing for too long; hears it if it wakes up
-    "gone": Ending(said=False, reconnect=True),  # the peer left; nobody reads what is said
-}
 
 # Acknowledgements are asked for only when this many events are unconfirmed: one system call for 128 events.
 UNCONFIRMED = 128

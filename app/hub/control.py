@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.hub.client import Entry
-from app.hub.connection import ENDINGS, Connection
+from app.hub.connection import Connection
+from app.hub.endings import ENDINGS
 from app.hub.events import encode, frame, heartbeat_frame, retry_frame
 from app.hub.limits import Limits
 

@@ -258,7 +258,7 @@ class Hub:
         with self._lock:
             known = self._registry
             streams = len(known.crowd)
-            return {"clients": len(known.clients), "connections": streams, "undelivered": known.undelivered}
+            return {"clients": len(known.clients), "connections": streams, "undelivered": known.losses.count}
 
     # --- helpers
 

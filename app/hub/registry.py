@@ -8,16 +8,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from app.errors import NotFound, Overloaded
 from app.hub.admission import Admission
 from app.hub.client import Client, Entry, Sent, Text, Told
 from app.hub.connection import Connection
-from app.hub.events import LITERAL, STARTS, Event, make_event
+from app.hub.events import STARTS, Event, make_event
 from app.hub.keys import Keys
 from app.hub.limits import Limits
 from app.hub.log import EVENT_COST, Log
+from app.hub.losses import Losses
 from app.hub.mailbox import Folded, Mailbox, Merge
 from app.hub.memory import Memory
 from app.hub.reading import FEW, Shelf, portion
@@ -28,20 +29,6 @@ KEY_AGE = 300.0
 SEARCH = 500
 # Bytes of a frame that may be pushed: a larger one is read from the log by whoever has room for it.
 SHORT = 2_048
-# Bytes of lost events that are kept for whoever wants to hear of them.
-LAMENTED = 16 << 20
-
-
-class Lost(NamedTuple):
-    """Events that a client's mailbox let go of before anyone was handed them."""
-
-    client_id: str
-    events: list[Event]
-
-    @property
-    def size(self) -> int:
-        """Bytes of their frames."""
-        return sum(len(event.frame) for event in self.events)
 
 
 # A delta: its number, its frame, the streams that are pushed it and those that are woken for it.
@@ -49,9 +36,7 @@ Said = tuple[int, bytes, list[Connection], list[Connection]]
 
 
 class Registry:
-    """All clients of a process. `epoch` and `count` are the two halves of every cursor; `undelivered` is how
-    many events were ever let go of unhanded, `lost` are those since somebody took the list, as long as
-    `mourned` tells that somebody wants them: else they would be kept in vain."""
+    """All clients of a process. `epoch` and `count` are the two halves of every cursor."""
 
     def __init__(
         self, limits: Limits, new_message: Callable[[], Folded], merge: Merge, mourned: Callable[[], bool]
@@ -60,9 +45,7 @@ class Registry:
         self.epoch = secrets.token_hex(4)
         self._id = b"id: %b." % self.epoch.encode()
         self.count = 0
-        self.undelivered = 0
-        self.lost: list[Lost] = []
-        self._lamented = 0  # bytes of them
+        self.losses = Losses(mourned)
         self.clients: dict[str, Client] = {}
         self._absent: dict[str, Client] = {}  # those without a stream, the longest idle first
         self.admission = Admission(limits)
@@ -71,7 +54,7 @@ class Registry:
         self.news = Log(limits.news, 0)
         self.sent: Keys[Sent] = Keys(limits.keys, max(KEY_AGE, limits.mailbox.age))
         self.told: Keys[Told] = Keys(limits.keys, max(KEY_AGE, limits.news.age))
-        self._new_message, self._merge, self._mourned = new_message, merge, mourned
+        self._new_message, self._merge = new_message, merge
 
     def cursor(self, event: Event) -> str:
         return f"{self.epoch}.{event.number}"
@@ -265,7 +248,7 @@ class Registry:
         gone = client.mailbox.trim(now)
         if gone:
             self.memory.used += client.mailbox.weight - before
-            self._note_lost(client, gone)
+            self.losses.note(client, gone)
 
     def age(self, client_ids: Iterable[str], now: float) -> None:
         """Trims what is too old; forgets clients that have had nothing here for long enough."""
@@ -293,24 +276,6 @@ class Registry:
     def _number(self, kind: str, generation: str, body: bytes, now: float) -> Event:
         self.count += 1
         return make_event(self.epoch, self.count, kind, generation, body, now)
-
-    def _note_lost(self, client: Client, gone: list[Event]) -> None:
-        mark = client.mark
-        lost = [event for event in gone if event.number > mark and event.kind != LITERAL]
-        self.undelivered += len(lost)
-        if lost and self._mourned():
-            self._mourn(Lost(client.id, lost))
-
-    def _mourn(self, lost: Lost) -> None:
-        """Keeps what is lost until somebody takes the list, LAMENTED bytes at most: beyond, only counted."""
-        if self._lamented + lost.size <= LAMENTED:
-            self._lamented += lost.size
-            self.lost.append(lost)
-
-    def take_lost(self) -> list[Lost]:
-        """What was lost since this was last called, as far as it was kept."""
-        lost, self.lost, self._lamented = self.lost, [], 0
-        return lost
 
     def _forget(self, client: Client) -> None:
         self.memory.used -= client.mailbox.weight

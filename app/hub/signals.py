@@ -6,7 +6,7 @@
     def left(hub, client_id, connection_id, reason): ...
 
 `connected` (client_id, connection_id), `disconnected` (client_id, connection_id, reason: a word of ENDINGS in
-app/hub/connection.py), `undelivered` (client_id, events: those let go of before anyone was handed them).
+app/hub/endings.py), `undelivered` (client_id, events: those let go of before anyone was handed them).
 The sender is the hub. A receiver may take its time and may fail: no stream waits for it.
 """
 

@@ -121,8 +121,8 @@ class Upkeep:
 
     def _report(self) -> None:
         with self._lock:
-            lost = self._registry.take_lost()
-            count, self._reported = self._registry.undelivered - self._reported, self._registry.undelivered
+            lost = self._registry.losses.take()
+            count, self._reported = self._registry.losses.count - self._reported, self._registry.losses.count
         if count:
             log.warning("%d events grew too old or too many before anyone was handed them", count)
         for each in lost:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.hub.connection import ENDINGS, UNCONFIRMED, Connection
+from app.hub.connection import UNCONFIRMED, Connection
+from app.hub.endings import ENDINGS
 from app.hub.log import Retention
 from app.hub.outlets import GeneratorOutlet
 from app.hub.peer import Peer

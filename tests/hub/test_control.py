@@ -7,8 +7,9 @@ import re
 import pytest
 
 from app.hub.client import Entry
-from app.hub.connection import ENDINGS, Connection
+from app.hub.connection import Connection
 from app.hub.control import SPREAD, Control
+from app.hub.endings import ENDINGS
 from app.hub.limits import Limits
 from tests.hub.kit import ROOMY, WALL, read
 
