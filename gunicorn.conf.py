@@ -111,16 +111,16 @@ def on_exit(server):
 
 
 def _prepare(listener):
-    """Tells once what whoever connects inherits; and that they be accepted when their requests are there, so that
-    who comes and says nothing, or leaves at once, costs nothing."""
+    """Tells once what whoever connects inherits, and that they be accepted when their requests are there: who
+    comes and says nothing, or leaves at once, costs nothing."""
     Peer(listener).tune(settings.slow_reader)
     with contextlib.suppress(AttributeError, OSError):  # not Linux, or no TCP
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT)
 
 
 def _turns():
-    """What lets others have their turn, where one loop serves all: it serves whatever it has found ready before
-    it looks again, and with a thousand requests at once nobody else would be heard for a quarter of a second."""
+    """What lets others have their turn, where one loop serves all: it serves what is ready before it looks
+    again, and behind a thousand requests nobody else would be heard for a quarter of a second."""
     if "gunicorn.workers.ggevent" not in sys.modules:
         return lambda: None
     import gevent

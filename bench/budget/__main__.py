@@ -42,8 +42,8 @@ Burdens = Mapping[str, float]
 
 
 def run(burden: Burdens, seconds: float, limits: Mapping[str, float] = LIMITS) -> list[Row]:
-    """Asks both processes. `seconds` that each looks for a moment within `limits` of the ratio; 0: the
-    quietest of all these seconds."""
+    """Asks both processes. `seconds` that one looks for a moment within `limits` of the ratio; where a limit
+    is 0, for the quietest of all."""
     wanted = {kind: (limits[kind], burden.get(kind, 0)) for kind in BUDGET}
     counted = _asked("counted")
     rows: dict[str, Row] = {}

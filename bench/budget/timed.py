@@ -2,9 +2,9 @@
 
     python -m bench.budget.timed '{"delivery": [limit, burden], "token": […], "seconds": s}'
 
-prints as JSON, for each kind, `[ours, raw, ratio]` in ns of CPU time, of the quietest window, looked for until
-one is within `limit` and at most for so many seconds; and the same in instructions where they can be counted,
-else null. `burden`: microseconds.
+prints as JSON, for each kind, `[ours, raw, ratio]` in ns of CPU time, of the quietest window, looked for
+until one is within `limit` and at most for so many seconds; and the same in instructions where they can be
+counted, else null. `burden`: microseconds.
 """
 
 from gevent import monkey

@@ -23,7 +23,7 @@ Load = tuple[int, Callable[[], None]]
 STREAMS = 1_000
 SPEAKING = 500  # streams with deltas of their own, 20 to 60 a second
 OPENING = 2_000  # streams that are opened at once, and closed again
-ANSWERS, RATE = 150, 40.0  # answers at once, and deltas a second of each
+ANSWERS, RATE = 250, 40.0  # answers at once, and deltas a second of each
 STARTING = 100  # clients whose answers are always about to begin
 SPREAD = 1.0  # seconds in which all of them ask
 BREAK = 200  # ms for the server to see that streams were closed
@@ -70,7 +70,7 @@ def _step(client: Client, step: str) -> None:
 
 
 def relay(seconds: float) -> AbstractContextManager[Load]:
-    """150 answers at once, 40 tokens a second each, from the upstream to the reader."""
+    """250 answers at once, 40 tokens a second each, from the upstream to the reader."""
     return _answering(seconds, ANSWERS, int((seconds + 5 * SPREAD) * RATE))
 
 

@@ -26,7 +26,7 @@ from bench.hubs.sessions import GROUPS, Sample, able, sampled
 from bench.hubs.table import rows
 from bench.pinned import two_cores
 
-USUAL = (OURS, "rawC", "rawPy", "p3", "nchan")
+USUAL = (OURS, "rawC", "nchan", "p3", "rawPy")  # who is compared stands beside each other
 
 
 def say(what: str) -> None:
