@@ -20,7 +20,7 @@ from bench.pinned import on_core
 Sample = dict[str, Result]  # by label
 Say = Callable[[str], None]
 TRIES = 3  # of a turn that others have spoiled
-QUIET = 20.0  # seconds to wait until the machine has nothing else to do
+QUIET = 10.0  # seconds to wait until the machine has nothing else to do
 OFF = 1.5 * FOREIGN  # of a core: nothing else, as a look of some tenths of a second sees it
 
 
