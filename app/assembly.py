@@ -139,6 +139,7 @@ def _upstreams(settings: Settings) -> list[Upstream]:
         "connect_timeout": settings.connect_timeout,
         "read_timeout": settings.total_timeout,
         "max_event": settings.upstream_event_bytes,
+        "environment": settings.upstream_environment,
         "read": _reading(),
     }
     if settings.upstreams:

@@ -103,7 +103,7 @@ def _takes(field: Any) -> str:
     from app.settings import YEAR
 
     choices = [f"`{choice}`" if choice else "nothing" for choice in get_args(field.annotation)]
-    words = {str: "text", int: "whole number", float: "number"}
+    words = {str: "text", int: "whole number", float: "number", bool: "true or false"}
     if field.annotation in words:
         limits = [
             f"{sign} {getattr(limit, name)}"
@@ -118,6 +118,8 @@ def _takes(field: Any) -> str:
 
 
 def _default(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, int) and value % 1024 == 0 and value > 65_536:
         unit, size = ("MiB", 1024 * 1024) if value % (1024 * 1024) == 0 else ("KiB", 1024)
         return f"{value} ({value // size} {unit})"

@@ -158,6 +158,11 @@ class Settings(BaseSettings):
         description="Tokens the model holds; the oldest turns of a conversation are left out to fit. 0: send all, the upstream knows.",
     )
 
+    upstream_environment: bool = Field(
+        False,
+        description="Whether `HTTPS_PROXY`, `NO_PROXY`, `REQUESTS_CA_BUNDLE` and the like of the environment hold for upstreams.",
+    )
+
     # The clocks of an answer
     connect_timeout: Seconds = Field(10.0, description="Seconds to reach the upstream.")
     first_timeout: Seconds = Field(

@@ -77,6 +77,10 @@ class Pace:
         sock, _ = self._listener.accept()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._await(sock)
+
+    def _await(self, sock: socket.socket) -> None:
+        """The next request of a connection, or its end."""
         self._selector.register(sock, selectors.EVENT_READ, partial(self._read, sock, bytearray()))
 
     def _read(self, sock: socket.socket, request: bytearray) -> None:
@@ -88,7 +92,9 @@ class Pace:
         if data and not is_whole(request):
             return
         self._selector.unregister(sock)
-        if data and self._sent(sock, HEAD):
+        if not data:
+            sock.close()
+        elif self._sent(sock, HEAD):
             heapq.heappush(self._due, (self._clock() + self._gap, sock.fileno(), 0, sock))
 
     def _send_due(self) -> None:
@@ -97,7 +103,7 @@ class Pace:
             if number == self._deltas:
                 heapq.heappop(self._due)
                 if self._sent(sock, chunk(STOP) + chunk(b"data: [DONE]\n\n") + chunk(b"")):
-                    sock.close()
+                    self._await(sock)
             elif self._sent(sock, chunk(DELTA % mark(number, now))):
                 heapq.heapreplace(self._due, (when + self._gap, fileno, number + 1, sock))
             else:

@@ -44,6 +44,7 @@ def test_each_chapter_begins_with_a_setting_that_exists() -> None:
         "| `UPSTREAM_KEY` | secret | empty |",
         "| `CORS_ORIGINS` | names, by comma | empty |",
         "| `AUTH` | nothing or `open` | empty |",
+        "| `UPSTREAM_ENVIRONMENT` | true or false | false |",
         "| `RETRY_BASE` | number > 0 | 0.5 |",
         "| `MESSAGE_BYTES` | whole number ≥ 1 | 1048576 (1 MiB) |",
     ],

@@ -8,7 +8,7 @@ there is (a known length, a compressor) goes through them. Used by upstream.py, 
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -19,6 +19,8 @@ READ_SIZE = 16_384
 # [RFC 9112 7.1] the line that begins a chunk: its size in hex, perhaps an extension.
 _SIZE_LINE = 1_024
 _HEX = b"0123456789abcdefABCDEF"
+# What follows the last chunk where there are no trailers.
+END = b"\r\n"
 
 
 class Body:
@@ -33,6 +35,12 @@ class Body:
         self._buffered = _buffered(response)
         self.sock = _socket_of(self._buffered)
         self._chunks = Chunks() if self._buffered and self._raw.chunked else None
+
+    @property
+    def rest(self) -> Chunks | None:
+        """Decodes what is still to come of the body; None where its end is that of the connection."""
+        parsed: Any = self._raw._fp
+        return None if not self._chunks or parsed.will_close else self._chunks
 
     def rest_of_head(self) -> bytes:
         """What came along with the head: the first thing to read. Of a socket that waits, it is something."""
@@ -54,15 +62,18 @@ class Body:
         """Whether more is wanted after `data`, b"" for the end of the connection. Raises what `feed` raises,
         and ProtocolError where the end comes before that of the body."""
         chunks = self._chunks
-        if chunks:
-            if not data:
-                raise ProtocolError("the connection ended before the last chunk")
-            data = chunks.feed(data)
-            more = not data or self._feed(data)
-            if more and chunks.error:
-                raise chunks.error
-            return more and not chunks.ended
-        return bool(data) and self._feed(data)
+        if not chunks:
+            return bool(data) and self._feed(data)
+        # One chunk and nothing else, as nearly always, of a size in three digits.
+        if chunks.between and data[:5] == b"%x\r\n" % (len(data) - 7) and data.endswith(b"\r\n"):
+            return self._feed(data[5:-2])
+        if not data:
+            raise ProtocolError("the connection ended before the last chunk")
+        data = chunks.feed(data)
+        more = not data or self._feed(data)
+        if more and chunks.error:
+            raise chunks.error
+        return more and not chunks.ended
 
 
 def be_patient(response: requests.Response, seconds: float) -> None:
@@ -89,57 +100,56 @@ def _buffered(response: requests.Response) -> Any:
 
 
 class Chunks:
-    """A body in chunks, decoded: `feed` what arrives, and take what it holds. `ended` after the last chunk;
-    `error` where what follows is no chunk: what came before is good all the same.
+    """A body in chunks, decoded: `feed` what arrives, and take what it holds.
 
-    Pure. [RFC 9112 7.1]; trailers are not read: the connection serves no other call.
+    `between`: the next byte begins a chunk. `ended` after the last chunk; `tail`: what came after that, END
+    where it is all of the answer. `error` where what follows is no chunk: what came before is good all the
+    same. Pure. [RFC 9112 7.1]; trailers are not read.
     """
 
     def __init__(self) -> None:
+        self.between = True
         self.ended = False
+        self.tail = b""
         self.error: ProtocolError | None = None
         self._rest = b""  # of a size line that isn't whole yet
         self._left = 0  # bytes of this chunk that are to come, and of the line end after it
 
     def feed(self, data: bytes) -> bytes:
         """What of the body `data` holds, maybe nothing."""
-        if not self._left and not self._rest:  # between two chunks; nearly always one of them is all there is
-            end = data.find(b"\r\n", 0, 20)
-            if end > 0:
-                line = data[:end]
-                size = 0 if line.strip(_HEX) else int(line, 16)
-                if size and len(data) == end + size + 4:
-                    return data[end + 2 : -2]
         pieces: list[bytes] = []
-        try:
-            pieces.extend(self._pieces(self._rest + data))
-        except ProtocolError as error:
-            self.error = error
+        data, at, self._rest = self._rest + data, 0, b""
+        while at < len(data) and not self.ended and not self.error:
+            if self._left:
+                # The last two bytes of what is left are the line end.
+                pieces.append(data[at : at + max(0, self._left - 2)])
+                read = min(self._left, len(data) - at)
+                self._left -= read
+                at += read
+            else:
+                at = self._begin(data, at)
+        self.between = not (self._left or self._rest or self.ended or self.error)
+        if self.ended:
+            self.tail += data[at:]
         return b"".join(pieces)
 
-    def _pieces(self, data: bytes) -> Iterator[bytes]:
-        at, self._rest = 0, b""
-        while at < len(data) and not self.ended:
-            if self._left:
-                piece = data[at : at + self._left]
-                at += len(piece)
-                # The last two bytes of what is left are the line end.
-                yield piece[: self._left - 2]
-                self._left -= len(piece)
-                continue
-            end = data.find(b"\r\n", at, at + _SIZE_LINE)
-            if end < 0:
-                self._rest = data[at:]
-                if len(self._rest) >= _SIZE_LINE or b"\n" in self._rest:
-                    raise ProtocolError(f"a chunk begins with {self._rest[:20]!r}")
-                return
-            size = _size(data[at:end])
-            at, self._left, self.ended = end + 2, size + 2 if size else 0, not size
+    def _begin(self, data: bytes, at: int) -> int:
+        """Reads the line at `at`, with which a chunk begins; where to read on."""
+        end = data.find(b"\r\n", at, at + _SIZE_LINE)
+        if end < 0:
+            self._rest = data[at:]
+            if len(self._rest) >= _SIZE_LINE or b"\n" in self._rest:
+                self.error = ProtocolError(f"a chunk begins with {self._rest[:20]!r}")
+            return len(data)
+        size = _size(data[at:end])
+        if size is None:
+            self.error = ProtocolError(f"a chunk has the size {data[at:end][:20]!r}")
+        else:
+            self._left, self.ended = size + 2 if size else 0, not size
+        return end + 2
 
 
-def _size(line: bytes) -> int:
+def _size(line: bytes) -> int | None:
     digits = line if not line.strip(_HEX) else line.partition(b";")[0].strip(b" \t")
     # int() would also take "+a", "a_b", "0xa" and spaces.
-    if not digits or digits.strip(_HEX) or b"\n" in line:
-        raise ProtocolError(f"a chunk has the size {line[:20]!r}")
-    return int(digits, 16)
+    return None if not digits or digits.strip(_HEX) or b"\n" in line else int(digits, 16)

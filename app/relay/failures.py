@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 import orjson
 import requests
 import urllib3
-from urllib3.exceptions import NameResolutionError, NewConnectionError
+from urllib3.exceptions import NameResolutionError, NewConnectionError, ProtocolError
 
 from app.errors import UpstreamError
 from app.relay.body import be_patient
@@ -74,6 +74,13 @@ def broken(error: Exception, name: str) -> UpstreamError:
     if isinstance(error, requests.ConnectionError) and _never_connected(error):
         return UpstreamError("connect", f"The upstream {name} could not be reached: {_cause(error)}")
     return UpstreamError("cut", f"The upstream {name} broke off: {type(error).__name__}")
+
+
+def unanswered(error: requests.ConnectionError) -> bool:
+    """Whether the peer closed a connection, on which calls were answered before, instead of an answer."""
+    inner = error.args[0] if error.args else None
+    closed = isinstance(inner, ProtocolError) and isinstance(inner.args[-1], ConnectionError)
+    return closed or isinstance(error, requests.exceptions.SSLError)  # of what was trusted before
 
 
 def _some_of(response: requests.Response) -> bytes:

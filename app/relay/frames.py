@@ -17,12 +17,14 @@ _DONE = (b"data: [DONE]", b"data:[DONE]")
 
 class Frames:
     """Cuts a stream into events. `feed` bytes as they come; each bytes object returned is one whole event
-    or several, ended by a blank line, in valid UTF-8. `truncated` after `end`: the stream broke off.
-    `before`, after an error: the whole events that came before the one at fault."""
+    or several, ended by a blank line, in valid UTF-8. `between`: the next byte is the first one of an event.
+    `truncated` after `end`: the stream broke off. `before`, after an error: the whole events that came before
+    the one at fault."""
 
     def __init__(self, max_event: int) -> None:
         self.truncated = False
         self.before = b""
+        self.between = False
         self._max = max_event
         self._rest = bytearray()
         self._scanned = 0
@@ -34,7 +36,7 @@ class Frames:
         """The events that `data` completes, possibly none. Raises UpstreamError `too_large`."""
         if (  # nothing but whole events within the bounds, as nearly always
             data.endswith(b"\n\n")
-            and not (self._rest or self._first or self._after_cr)
+            and self.between
             and len(data) <= self._max
             and b"\r" not in data
             and data.count(b"\n") <= MAX_LINES
@@ -53,6 +55,7 @@ class Frames:
             del self._rest[: len(whole)]
             self._lines = self._rest.count(b"\n")
         self._scanned = len(self._rest)
+        self.between = not (self._rest or self._after_cr)
         return _valid(whole)
 
     def end(self) -> bytes:

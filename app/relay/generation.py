@@ -125,14 +125,14 @@ class Generation:
 
     def add(self, data: dict[str, Any], size: int, now: float) -> dict[str, Any]:
         """Takes one delta in; returns the fields of its event."""
-        self.seq += 1
+        self.seq = seq = self.seq + 1
         self.size += size
         if self.writing is None:
             self.writing = now
             self.first = now if self.first is None else self.first
         self.clocks.said = now
         self.message.add(data)
-        return {"generationId": self.id, "seq": self.seq, "data": data}
+        return {"generationId": self.id, "seq": seq, "data": data}
 
     def started(self) -> dict[str, Any]:
         """A try begins. The fields of `started`."""

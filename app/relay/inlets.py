@@ -46,12 +46,14 @@ class Inlet:
     """One body that is read on the loop, `over` and `done` once it is through, by `error` if there is one."""
 
     def __init__(self, body: Body) -> None:
-        self.body, self.sock = body, body.sock
+        self.body = body
         self.over = False
         self.done = threading.Event()
         self.error: BaseException | None = None
+        self._received = body.received
         # TLS may hold decrypted bytes of which epoll knows nothing.
         self._pending: Callable[[], int] | None = getattr(body.sock, "pending", None)
+        self._recv: Callable[[int], bytes] = _recv_of(body.sock)
 
     def begin(self) -> bool:
         """Takes what came with the head, and what TLS has decrypted of the rest. Whether more is wanted."""
@@ -67,23 +69,26 @@ class Inlet:
     def go_on(self) -> None:
         """Takes what has arrived."""
         try:
-            self.over = self.over or not self._read()
+            while not self.over:
+                try:
+                    data = self._recv(READ_SIZE)
+                except _NOTHING_YET:  # here only: what is fed may raise the same, and mean it
+                    return
+                self.over = not self._received(data)
+                if self._pending is None or not self._pending():
+                    break
         except BaseException as error:  # the loop would never call again, for anybody
             self.over, self.error = True, error
         if self.over:
             self.done.set()
 
-    def _read(self) -> bool:
-        """Whether more is wanted."""
-        while True:
-            try:
-                data = self.sock.recv(READ_SIZE)
-            except _NOTHING_YET:  # here only: what is fed may raise the same, and mean it
-                return True
-            if not self.body.received(data):
-                return False
-            if self._pending is None or not self._pending():
-                return True
+
+def _recv_of(sock: Any) -> Callable[[int], bytes]:
+    """How to read what is there: a greenlet's socket would first see whether it may wait, and passes it on to
+    the one inside. TLS has one inside as well, whose bytes are not those that are meant."""
+    inside = None if isinstance(sock, ssl.SSLSocket) else getattr(sock, "_sock", None)
+    recv: Callable[[int], bytes] = (inside or sock).recv
+    return recv
 
 
 class Inlets:
@@ -95,7 +100,7 @@ class Inlets:
         self._make, self._clock = make, clock
         self._poll: Any = None
         self._by_descriptor: dict[int, Inlet] = {}
-        self._due: deque[int] = deque()  # descriptors that can be read
+        self._due: deque[tuple[int, int]] = deque()  # descriptors that can be read, and how
 
     def __repr__(self) -> str:
         return f"<Inlets: {len(self._by_descriptor)} open>"
@@ -143,12 +148,13 @@ class Inlets:
     def _look(self) -> None:
         """Reads some of those that can be. The others come first the next time, after whoever else has a
         turn: epoll would begin with the same ones again."""
-        end = self._clock() + TURN
-        if not self._due:
-            self._due.extend(descriptor for descriptor, _ in self._poll.poll(0, FEW))
-        while self._due:
-            inlet = self._by_descriptor.get(self._due.popleft())
+        clock, due = self._clock, self._due
+        end = clock() + TURN
+        if not due:
+            due.extend(self._poll.poll(0, FEW))
+        while due:
+            inlet = self._by_descriptor.get(due.popleft()[0])
             if inlet is not None:
                 inlet.go_on()
-            if self._clock() > end:
+            if clock() > end:
                 return

@@ -2,7 +2,8 @@
 
 Pure. frames.py cuts whole events, payloads.py reads their data; in between sseclient-py reads their fields,
 except of an event that is one `data:` line, as nearly all are: those have a lane of their own here, which
-tests/relay/test_parser.py holds against sseclient-py. Used by upstream.py only.
+tests/relay/test_parser.py holds against sseclient-py; a lane within it (alike.py) is for those that are like
+the one before but for their text. Used by upstream.py only.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Iterator
 import sseclient
 
 from app.errors import UpstreamError
+from app.relay.alike import Alike
 from app.relay.deltas import Said
 from app.relay.frames import Frames
 from app.relay.payloads import Payloads
@@ -32,20 +34,23 @@ class Parser:
     def __init__(self, max_event: int, secret: bytes = b"") -> None:
         self._frames = Frames(max_event)
         self._payloads = Payloads()
+        self._alike = Alike(lambda payload: Payloads().said(payload), max_event)
         self._secret = secret
 
     def feed(self, data: bytes) -> Iterable[Said]:
         """What the events say that `data` completes. Raises UpstreamError after what was good before it:
         `too_large`, `malformed`, or the error that the upstream reports."""
+        if self._frames.between and data.endswith(b"\n\n") and not (self._secret and self._secret in data):
+            delta = self._alike.told(data, 0, len(data) - 2)
+            if delta:  # nearly always
+                return (delta,)
         try:
             block = self._frames.feed(data)
         except UpstreamError as error:
             return self._before(error)
         block = self._hidden(block)
-        if (
-            block.startswith(_DATA) and block.find(b"\n") == len(block) - 2
-        ):  # one event, one line: nearly always
-            return self._payloads.said(block[6:-2])
+        if block.find(b"\n\n") == len(block) - 2:
+            return self._in_full(block[:-2])
         return self._said(block) if block else ()
 
     @property
@@ -64,8 +69,23 @@ class Parser:
         raise error
 
     def _said(self, block: bytes) -> Iterator[Said]:
-        for name, payload in fields(block):
-            yield from self._payloads.said(payload, name)
+        """What a block of whole events says, each ended by a blank line."""
+        start, end = 0, block.find(b"\n\n")
+        while end >= 0:
+            delta = self._alike.told(block, start, end)
+            if delta:
+                yield delta
+            else:
+                yield from self._in_full(block[start:end])
+            start, end = end + 2, block.find(b"\n\n", end + 2)
+
+    def _in_full(self, event: bytes) -> Iterable[Said]:
+        """What one event says, without its blank line."""
+        if not event.startswith(_DATA) or b"\n" in event:
+            return (said for name, payload in fields(event) for said in self._payloads.said(payload, name))
+        said = self._payloads.said(event[len(_DATA) :])
+        self._alike.learn(event, said)
+        return said
 
     def _hidden(self, block: bytes) -> bytes:
         return block.replace(self._secret, HIDDEN) if self._secret else block

@@ -261,14 +261,17 @@ class Relay:
             return list(self._places.running.values())
 
     def _any(self) -> bool:
-        return len(self._places) > 0
+        """Whether there is something to look at."""
+        return len(self._places) > 0 or self._worker.kept() > 0
 
     def _positions(self) -> dict[str, int]:
         with self._lock:
             return {generation.id: i for i, generation in enumerate(self._places.line(), 1)}
 
     def _tend(self, now: float) -> None:
-        """Ends whom nobody reads and who waited too long; tells those in line how far they have come."""
+        """Ends whom nobody reads and who waited too long; tells those in line how far they have come; closes
+        connections that nobody uses."""
+        self._worker.tidy(now)
         with self._lock:
             everything = [g for g in self._places.all() if g.begun.is_set()]  # no end before its start
             waiting = [g for g in everything if g.id in self._places.waiting]

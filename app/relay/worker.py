@@ -49,18 +49,32 @@ class Heard:
     """What one try says, as it says it: each delta is said on, the rest is kept for the verdict."""
 
     def __init__(
-        self, generation: Generation, add: Callable[[Generation, Delta], bool], clock: Callable[[], float]
+        self, generation: Generation, publish: Publish, size: Size, clock: Callable[[], float]
     ) -> None:
         self.reason = ""
-        self._generation, self._add, self._clock = generation, add, clock
+        self._generation, self._publish, self._clock = generation, publish, clock
+        self._client_id = generation.question.client_id
+        self._last, self._bytes = generation.before + size.deltas, size.bytes
 
     def __call__(self, said: Said) -> bool:
         """Whether more is to come."""
-        if type(said) is Delta:
-            if self._add(self._generation, said):
-                return True
+        if type(said) is not Delta:
+            return self._ends(said)
+        generation, data = self._generation, said.data
+        if generation.stopping:
+            raise UpstreamError(generation.stopping, "Ended from here")
+        size = len(orjson.dumps(data))
+        if generation.seq >= self._last or generation.size + size > self._bytes:
             self.reason = "length"
             return False
+        fields = generation.add(data, size, self._clock())
+        cursor = self._publish(self._client_id, "delta", fields)
+        if cursor:
+            generation.last_event_id = cursor
+        return True
+
+    def _ends(self, said: Said) -> bool:
+        """Whether more is to come of an answer that has told its usage, or its end."""
         if type(said) is Usage:
             self._generation.usage = said.data
             return not self.reason  # after the reason it is the last
@@ -129,6 +143,15 @@ class Worker:
         else:
             self._finished(generation, generation.stopping)
 
+    def kept(self) -> int:
+        """How many connections to upstreams wait for a next answer."""
+        return sum(upstream.kept() for upstream in self.upstreams)
+
+    def tidy(self, now: float) -> None:
+        """Closes those that have waited for too long. `now`: monotonic seconds."""
+        for upstream in self.upstreams:
+            upstream.tidy(now)
+
     def _turn(self, generation: Generation) -> bool:
         """It has waited, and now is its turn. False where that was in vain."""
         if generation.stopping:
@@ -189,26 +212,13 @@ class Worker:
     def _read(self, generation: Generation, upstream: Upstream) -> str:
         """Reads one try to its end and returns the reason; raises UpstreamError where it has none."""
         body = {**generation.question.options, "model": generation.model, "messages": generation.messages}
-        heard = Heard(generation, self._add, self.clock)
+        heard = Heard(generation, self._publish, self._size, self.clock)
         try:
             upstream.ask(body, generation.line, heard)
         except UpstreamError as error:
             if not heard.reason or generation.stopping or error.code not in HARMLESS:
                 raise
         return heard.verdict()
-
-    def _add(self, generation: Generation, delta: Delta) -> bool:
-        """Says one delta. False where the answer is as long as it may get."""
-        if generation.stopping:
-            raise UpstreamError(generation.stopping, "Ended from here")
-        size = len(orjson.dumps(delta.data))
-        if (
-            generation.seq - generation.before >= self._size.deltas
-            or generation.size + size > self._size.bytes
-        ):
-            return False
-        self._say(generation, "delta", generation.add(delta.data, size, self.clock()))
-        return True
 
     def _finished(self, generation: Generation, reason: str) -> None:
         self._end(generation, "done", generation.finish(reason, self.clock()))

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from app.relay.connections import IDLE
 from bench.paced import Paced
 from bench.readers import Readers
 from bench.stress.house import TOKEN, Caller
@@ -86,8 +87,10 @@ class House:
         return {name: held[name] for name in COUNTED}
 
     def check_left(self) -> None:
-        """AssertionError unless all sockets, greenlets and threads of answers that were stopped are gone."""
+        """AssertionError unless all sockets, greenlets and threads of answers that were stopped are gone; of
+        answers that were not, the connections are old by now."""
         self.calls.close()
+        self.calls.call("GET", f"/probe?ahead={IDLE + 1}", headers={"Connection": "close"})
         for upstream in (self.plain, self.tls):
             eventually(lambda upstream=upstream: not upstream.state()["open"])
         eventually(lambda: all(now <= self.before[name] for name, now in self.holds().items()))

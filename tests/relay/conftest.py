@@ -9,9 +9,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
+from app.relay import caller
+from app.relay.connections import open_session
 from app.relay.inlets import Inlets, Read, in_thread
 from app.relay.upstream import Upstream
 from tests.relay import HeldLookup
@@ -42,10 +46,19 @@ def every_upstream_is_read_so(monkeypatch: pytest.MonkeyPatch, reading: Read) ->
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(upstream_process: ScriptedUpstream) -> Iterator[None]:
-    """Descriptors and threads are as many as before, shortly after each test."""
-    before = _held()
+def nothing_is_left(upstream_process: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Descriptors and threads are as many as before, shortly after each test, once the connections are closed
+    that are kept for a next answer."""
+    before, sessions = _held(), list[requests.Session]()
+
+    def opened(*args: Any, **options: Any) -> requests.Session:
+        sessions.append(open_session(*args, **options))
+        return sessions[-1]
+
+    monkeypatch.setattr(caller, "open_session", opened)
     yield
+    for session in sessions:
+        session.close()
     eventually(lambda: _held() == before or None, within=3.0)
 
 

@@ -19,8 +19,9 @@ import pytest
 
 from app.errors import UpstreamError
 from app.relay.body import Body
+from app.relay.connections import open_session
 from app.relay.inlets import in_thread
-from app.relay.line import Line, calling, open_session
+from app.relay.line import Line, calling
 from app.relay.upstream import Upstream
 from tests.relay import (
     UNTIL_CLOSE,
@@ -135,19 +136,23 @@ def test_an_upstream_that_does_not_read_the_question_sees_the_end_too() -> None:
     assert error in (errno.ECONNRESET, errno.EPIPE)  # reset, before or after our end had come through
 
 
-def test_a_second_try_on_a_connection_kept_open_is_cut_like_the_first(upstream: ScriptedUpstream) -> None:
-    """An upstream that ignores `Connection: close`: its socket must not serve an answer that can't be cut."""
-    upstream.script(script.failure(503), script.silence())
-    first = Upstream(upstream.url)
-    with pytest.raises(UpstreamError):
-        heard(first)
+@pytest.mark.parametrize("kept", [0, 1], ids=["a new one", "the one that was kept"])
+def test_a_second_call_is_cut_like_the_first_whichever_connection_serves_it(
+    upstream: ScriptedUpstream, kept: int
+) -> None:
+    upstream.script(script.deltas(["a"]), script.silence())
+    first = Upstream(upstream.url, kept=kept)
+    heard(first)
     line = Line()
     call = Beside(lambda: heard(first, line=line))
     eventually(lambda: len(upstream.state()["requests"]) == 2)
+    assert upstream.state()["opened"] == 2 - kept
     line.cut("stopped")
     try:
         with pytest.raises(UpstreamError):
             call.result(within=1.0)
+        assert eventually(lambda: upstream.state()["open"] == 0)
+        assert first.kept() == 0
     finally:
         upstream.reset()
         call.join(5)
@@ -244,6 +249,33 @@ def test_a_line_holds_the_last_socket_only() -> None:
     assert len(os.listdir("/dev/fd")) == before + 1
     line.release()
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_socket_that_was_spared_for_another_call_is_not_cut_by_the_first() -> None:
+    first, second = Line(), Line()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        first.hold(ours)
+        hand = first.spare()
+        assert hand
+        second.take_over(hand)
+        first.cut("stopped")
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+        second.cut("stopped")
+        assert theirs.recv(1) == b""
+        second.release()
+
+
+def test_a_socket_that_was_cut_is_spared_for_nobody() -> None:
+    line = Line()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        line.hold(ours)
+        line.cut("stopped")
+        assert line.spare() is None
+        line.release()
 
 
 def test_a_call_cut_by_many_at_once_ends_once(upstream: ScriptedUpstream) -> None:

@@ -177,8 +177,9 @@ def test_a_large_stream_is_read_the_same_whole_and_in_pieces(name: str) -> None:
 def test_a_stream_is_read_the_same_over_a_socket(upstream: ScriptedUpstream, name: str) -> None:
     step = {"send_b64": base64.b64encode(body_of(name)).decode()}
     upstream.script({"steps": [step], "slice": 97})
-    assert Answer(Upstream(upstream.url)).read().came == expected(name)
-    eventually(lambda: upstream.state()["open"] == 0)
+    subject = Upstream(upstream.url)
+    assert Answer(subject).read().came == expected(name)
+    eventually(lambda: upstream.state()["open"] == subject.kept())
 
 
 @pytest.mark.parametrize("name", TIMED)
@@ -187,13 +188,14 @@ def test_over_a_socket_comes_what_must_come_of(
 ) -> None:
     monkeypatch.setattr(clocks, "AFTERWORD", 0.3)
     upstream.script(told_of(name)["answer"])
-    answer = Answer(Upstream(upstream.url))
+    subject = Upstream(upstream.url)
+    answer = Answer(subject)
     generation = answer.generation
     watch = Watch(lambda: [generation], lambda: True, lambda now: None, time.monotonic)
     reading = Beside(answer.read)
     eventually(lambda: watch.look(time.monotonic()) or generation.ended.is_set())
     assert reading.result().came == expected(name)
-    eventually(lambda: upstream.state()["open"] == 0)
+    eventually(lambda: upstream.state()["open"] == subject.kept())
 
 
 def test_what_an_error_asks_to_wait_is_heeded() -> None:

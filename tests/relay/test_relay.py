@@ -46,7 +46,8 @@ class House:
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic, **options: Any) -> None:
         self.said: Listener = options.pop("said", None) or Listener()
         retry = RetryPolicy(base=0.0)
-        self.relay = Relay(Worker([Upstream(url)], self.said, retry=retry, clock=clock), **options)
+        upstreams = [Upstream(url, kept=0)]  # or somebody would go on looking at what is kept
+        self.relay = Relay(Worker(upstreams, self.said, retry=retry, clock=clock), **options)
 
     def ask(self, generation_id: str = "g", **question: Any) -> Generation:
         generation, _ = self.relay.start(make_question(generation_id, **question), lambda: MESSAGES)

@@ -73,7 +73,7 @@ def test_the_question_is_asked_as_a_stream_with_usage_and_without_delay(upstream
     assert (asked["method"], asked["path"]) == ("POST", "/v1/chat/completions")
     assert asked["body"] == ASKED | {"stream": True, "stream_options": {"include_usage": True}}
     head = {"Content-Type": "application/json", "Accept": STREAM, "Accept-Encoding": "identity"}
-    head |= {"Connection": "close", "Authorization": f"Bearer {KEY}"}
+    head |= {"Authorization": f"Bearer {KEY}"}
     assert head.items() <= asked["headers"].items()
 
 
@@ -493,29 +493,6 @@ def test_who_wants_no_more_does_not_hear_the_rest_of_the_piece(answer: bytes) ->
         with puppet.take() as sock:
             sock.sendall(UNTIL_CLOSE + answer)
         assert text(call.result()) == "ab"
-
-
-ENDINGS: dict[str, Json] = {
-    "whole": script.deltas(["a"]),
-    "whole, with its length": script.deltas(["a"], chunked="length"),
-    "whole, by the end of the connection": script.deltas(["a"], chunked=False),
-    "refused": script.failure(500),
-    "no stream": script.page(),
-    "cut": script.cut(["a"]),
-    "reset": script.cut(["a"], how="reset"),
-}
-
-
-@pytest.mark.parametrize("answer", ENDINGS.values(), ids=ENDINGS)
-def test_no_connection_outlives_its_answer(upstream: ScriptedUpstream, answer: Json) -> None:
-    """Nor serves another, since it hangs on the line of the one it was made for."""
-    upstream.script(default=answer)
-    shared = Upstream(upstream.url)
-    for _ in range(2):
-        with contextlib.suppress(UpstreamError):
-            heard(shared)
-    eventually(lambda: upstream.state()["open"] == 0, within=1.0)
-    assert upstream.state()["opened"] == 2
 
 
 def test_more_answers_at_once_than_a_pool_has_places_are_nothing_to_warn_of(

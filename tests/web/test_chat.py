@@ -241,6 +241,17 @@ def test_a_long_history_of_answers_alone_is_no_reason_to_fail(
     assert told(upstream) == [[{"role": "user", "content": "y"}]]
 
 
+@pytest.mark.parametrize(("trusted", "ends"), [(False, "done"), (True, "error")])
+def test_a_proxy_of_the_environment_holds_for_upstreams_where_the_settings_say_so(
+    make_edge: MakeEdge, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, trusted: bool, ends: str
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    edge = make_edge(upstream_url=upstream.url, upstream_environment=trusted, retry_attempts=1)
+    generation = edge.ask("a")["generationId"]
+    assert edge.ended(generation)["state"] == ends
+
+
 # --- stop ---------------------------------------------------------------------------------------------
 
 BODIES = {
