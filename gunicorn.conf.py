@@ -11,6 +11,7 @@ import gc
 import logging
 import math
 import os
+import random
 import resource
 import signal
 import socket
@@ -28,6 +29,8 @@ MODEL_PATIENCE = 20.0  # seconds; it needs one, on a slow disk some more
 STOPS = (signal.SIGTERM, signal.SIGQUIT)
 FULL_LOOK = 600.0  # seconds between two full looks for garbage
 SILENT = 1  # seconds after which who connects and says nothing is accepted all the same
+FIRST = 5.0  # seconds for a first request to come whole
+SPREAD = (0.75, 1.25)  # shares of that, and of `keepalive`: how long it is for one connection
 LONG_TURN = 0.02  # seconds of one turn of the event loop, after which requests wait for the next
 LAST_WORDS = 4.0  # seconds, before gunicorn kills, for answers to be interrupted and streams to be told
 
@@ -78,6 +81,7 @@ def post_worker_init(worker):
     """The app is loaded and gevent's patches are in: what starts here is a greenlet."""
     _leave_garbage_alone()
     worker.give_way = _turns()
+    _be_patient(worker)
     worker.hurried = False
     worker.drain = threading.Thread(target=_drain_at_the_end, args=(worker,), name="drain", daemon=True)
     worker.drain.start()
@@ -132,6 +136,22 @@ def _turns():
             gevent.sleep(0)
 
     return give_way
+
+
+def _be_patient(worker):
+    """With who is silent, in gunicorn's gevent worker: longer before a first request, since who is given up
+    comes again; not equally long with all, since to give up a thousand at once takes 100 ms."""
+    if "gunicorn.workers.ggevent" not in sys.modules:
+        return
+    import gevent
+
+    def timeout_ctx():  # gunicorn leaves it to its kinds of workers
+        connection = gevent.getcurrent()
+        seconds = worker.cfg.keepalive if hasattr(connection, "heard") else max(FIRST, worker.cfg.keepalive)
+        connection.heard = True
+        return gevent.Timeout(seconds * random.uniform(*SPREAD), False)  # noqa: S311
+
+    worker.timeout_ctx = timeout_ctx
 
 
 def _hold_stops():

@@ -20,7 +20,8 @@ PURE = {
     *(f"app.hub.{name}" for name in ("events", "log", "mailbox", "reading", "client", "keys")),
     *(f"app.hub.{name}" for name in ("connection", "endings", "crowd", "admission", "losses")),
     *(f"app.hub.{name}" for name in ("limits", "memory", "registry", "control")),
-    *(f"app.relay.{name}" for name in ("frames", "payloads", "alike", "reported", "deltas", "clocks", "retry")),
+    *(f"app.relay.{name}" for name in ("frames", "payloads", "alike", "reported", "deltas")),
+    *(f"app.relay.{name}" for name in ("clocks", "retry")),
     *(f"app.chat.{name}" for name in ("prompt", "fit")),
 }
 # Of the stdlib, what waits, talks or knows the time.
