@@ -24,7 +24,9 @@ FACTS = 3
 
 
 class Outlet(Protocol):
-    """Who writes a stream."""
+    """Who writes a stream. `sock`: by which the crowd is written to; None where the stream is none of it."""
+
+    sock: Any
 
     def push(self, frame: bytes) -> None:
         """Here is what comes next. Only where the connection is `swift`."""
@@ -47,6 +49,8 @@ class Outlet(Protocol):
 
 class Unplugged:
     """Where no outlet is: nobody to wake, and a peer of whom nothing is known."""
+
+    sock = None
 
     def push(self, frame: bytes) -> None:
         """Nobody listens."""
@@ -74,7 +78,7 @@ class Connection:
     only when what was said has arrived. `address`: whom it counts against, "" for nobody; `beat`: seconds of
     silence until a heartbeat; `until`: when it has lived for long enough; `patience`: seconds after which
     what was written counts as handed where nobody confirms; `on_end` is told its ending and its bytes.
-    `level`: it goes with the crowd (app/hub/crowd.py), which then knows where it stands. `swift`: its outlet
+    `place`: in the crowd (app/hub/crowd.py), which then knows where it stands; -1: apart. `swift`: its outlet
     writes at the end of this turn what it is pushed, so that a delta needs no second look at the log.
     """
 
@@ -88,7 +92,7 @@ class Connection:
     until: float = float("inf")
     patience: float = 30.0
     owns: bool = False
-    level: bool = False
+    place: int = -1
     swift: bool = False
     own: int = 0
     news: int = 0
@@ -114,7 +118,11 @@ class Connection:
 
     def __repr__(self) -> str:
         state = self.ending or ("open" if not self.unwritten else "writing")
-        where = "with the crowd" if self.level else f"at {self.own}, handed {self.handed}, {self.wired} bytes"
+        where = (
+            "with the crowd"
+            if self.place >= 0
+            else f"at {self.own}, handed {self.handed}, {self.wired} bytes"
+        )
         return f"<Connection {self.id} of {self.client_id}: {state}, {where}>"
 
     def begin(self, start: Position, opened: Position, resumed: bool) -> None:

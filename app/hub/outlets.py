@@ -24,6 +24,8 @@ class GeneratorOutlet:
     skips its `finally` and leaks its slot.
     """
 
+    sock = None  # the server has it
+
     def __init__(
         self,
         connection: Connection,

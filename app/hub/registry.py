@@ -125,7 +125,7 @@ class Registry:
         self.memory.used += size + size + EVENT_COST  # the frame, and its text in the fold
         pushed, woken = [], []
         for connection in client.connections:
-            if connection.level:
+            if connection.place >= 0:
                 self.crowd.part(connection)
             if connection.swift and connection.own >= before and connection.news >= news and size <= SHORT:
                 connection.push(number, size, now)
@@ -213,7 +213,7 @@ class Registry:
         """What the crowd is written next, as one bytes object, and with whom it had to part: all of them
         where broadcasts that it was not yet given are gone, which is said to each."""
         since, news = self.crowd.mark.number, self.news
-        if not (self.crowd.level or self.crowd.behind):
+        if not self.crowd.members:
             return b"", []
         if since < news.floor:
             return b"", self.crowd.scatter()

@@ -6,12 +6,17 @@ the write and a look at how many bytes it took.
 
 from __future__ import annotations
 
+import _socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from app.hub.sockets import Source
 
+# Of a socket and bytes: how many it took.
+Send = Callable[[Any, bytes], int]
+# The one that asks no event loop, also where gevent has put its own in the place of all others.
+plain_send: Send = _socket.socket.send
 # Streams written to between two looks at the clock.
 SLICE = 64
 # After a round that carried several events this share of its time passes before the next: what comes in a
@@ -22,21 +27,22 @@ REST = 1 / 3
 class Rounds:
     """`pending`: there may be something for the crowd. `cut` ends a stream that failed."""
 
-    def __init__(self, hub: Source, cut: Callable[[Any], None]) -> None:
-        self._hub, self._crowd, self._cut = hub, hub.crowd, cut
+    def __init__(self, hub: Source, cut: Callable[[Any], None], send: Send) -> None:
+        self._hub, self._crowd, self._cut, self._send = hub, hub.crowd, cut, send
         self.pending = False
         self._batch = b""
         self._began = self._not_before = 0.0
 
     def go(self, now: float, end: float, clock: Callable[[], float]) -> float | None:
         """Writes to the crowd until `end`. Seconds until it would go on, None: nothing is left."""
-        while self._crowd.behind or self._begin(now):
-            while self._crowd.behind:
-                self._write(min(SLICE, len(self._crowd.behind)))
+        crowd = self._crowd
+        while crowd.left or self._begin(now):
+            while crowd.left:
+                self._write(crowd.next(SLICE))
                 now = clock()
-                if now > end and self._crowd.behind:
+                if now > end and crowd.left:
                     return 0.0
-            if self._crowd.joined:
+            if crowd.joined:
                 self._not_before = now + (now - self._began) * REST
             if now > end:
                 break
@@ -51,20 +57,26 @@ class Rounds:
         self.pending = bool(self._batch)
         return self.pending
 
-    def _write(self, count: int) -> None:
-        crowd, batch, size = self._crowd, self._batch, len(self._batch)
-        behind, level = crowd.behind, crowd.level
-        for _ in range(count):
-            connection, outlet = behind.popitem()
-            level[connection] = outlet
+    def _write(self, sockets: list[Any]) -> None:
+        batch, size, send = self._batch, len(self._batch), self._send
+        short: list[tuple[Any, int]] = []
+        for sock in sockets:
             try:
-                sent = outlet.sock.send(batch)
+                sent = send(sock, batch)
             except BlockingIOError:
                 sent = 0
-            except OSError:  # reset, or given up by the kernel
+            except Exception:  # reset, or given up by the kernel
                 sent = -1
             if sent != size:
-                try:
-                    outlet.fell_short(batch, sent)
-                except Exception:
-                    self._cut(outlet)
+                short.append((sock, sent))
+        if short:
+            self._fell_short(sockets, short)
+
+    def _fell_short(self, sockets: list[Any], short: list[tuple[Any, int]]) -> None:
+        whose, count = self._crowd.whose, len(sockets)
+        for connection, sent in [(whose(sockets.index(sock), count), sent) for sock, sent in short]:
+            outlet: Any = connection.outlet
+            try:
+                outlet.fell_short(self._batch, sent)
+            except Exception:
+                self._cut(outlet)

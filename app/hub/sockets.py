@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from app.hub.connection import Connection
 from app.hub.crowd import Crowd
-from app.hub.rounds import Rounds
+from app.hub.rounds import Rounds, Send, plain_send
 from app.hub.socket_outlet import NUDGED, SocketOutlet
 
 log = logging.getLogger(__name__)
@@ -56,9 +56,14 @@ class Sockets:
     """All streams whose sockets are ours, on one `loop`."""
 
     def __init__(
-        self, loop: Loop, poll: Any, hub: Source, clock: Callable[[], float] = time.monotonic
+        self,
+        loop: Loop,
+        poll: Any,
+        hub: Source,
+        clock: Callable[[], float] = time.monotonic,
+        send: Send = plain_send,
     ) -> None:
-        """`poll`: an epoll of its own, which this closes never."""
+        """`poll`: an epoll of its own, which this closes never; `send`: how the crowd is written to."""
         self._loop, self._poll = loop, poll
         self.hub, self.clock = hub, clock
         self._by_descriptor: dict[int, SocketOutlet] = {}
@@ -67,7 +72,7 @@ class Sockets:
         self._lingering: deque[tuple[float, SocketOutlet]] = deque()
         self._turns = False  # whether a turn is to come: never two, or each would bring on its next
         self._rests = False  # whether one is to be expected when the crowd has rested
-        self._rounds = Rounds(hub, self._cut)
+        self._rounds = Rounds(hub, self._cut, send)
         hub.crowd.wake = self.note_news
         loop.readable(poll.fileno(), self._look)
 

@@ -130,7 +130,7 @@ class House:
         self.poll = stack.enter_context(select.epoll())
         self.takes: list[Connection] = []
         self._take, self.desk.hub.take = self.desk.hub.take, self._noted  # type: ignore[method-assign]
-        self.sockets = Sockets(self.loop, self.poll, self.desk.hub, self.clock)
+        self.sockets = Sockets(self.loop, self.poll, self.desk.hub, self.clock, Wire.send)
 
     def _noted(self, connection: Connection) -> bytes:
         self.takes.append(connection)

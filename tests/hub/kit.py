@@ -249,6 +249,8 @@ class Desk:
 class Stub:
     """An outlet that does as it is told: `Stub(gone=lambda: True)`."""
 
+    sock = None
+
     def __init__(self, **calls: Callable[[], Any]) -> None:
         self.wake: Callable[[], Any] = UNPLUGGED.wake
         self.nudge: Callable[[], Any] = UNPLUGGED.nudge

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -10,13 +11,15 @@ from hypothesis import strategies as st
 
 from app.hub.connection import Connection
 from app.hub.crowd import Crowd
+from tests.hub.kit import Stub
 
 BATCH = 100  # bytes of a round, in most tests
 
 
 def enter(crowd: Crowd, name: str = "c", own: int = 0, news: int = 0, wired: int = 0) -> Connection:
-    """A new stream, with an outlet that is nothing but a name."""
-    outlet: Any = f"outlet of {name}"
+    """A new stream, whose outlet is nothing but a socket, which is nothing but a name."""
+    outlet: Any = Stub()
+    outlet.sock = f"socket of {name}"
     connection = Connection(name, name, own=own, news=news, wired=wired, outlet=outlet)
     crowd.enter(connection)
     return connection
@@ -26,15 +29,27 @@ def joined(crowd: Crowd, name: str = "c", count: int = 10, wired: int = 0) -> Co
     """A stream that has all there is up to `count`, in the crowd."""
     connection = enter(crowd, name, count, count, wired)
     crowd.join(connection, crowd.mark.number, count)
-    assert connection.level
+    assert connection.place >= 0
     return connection
 
 
 def write_all(crowd: Crowd) -> None:
     """What a round does with streams that take all they are given."""
-    while crowd.behind:
-        connection, outlet = crowd.behind.popitem()
-        crowd.level[connection] = outlet
+    crowd.next(crowd.left)
+
+
+def write_one(crowd: Crowd) -> Connection:
+    """The next to whom a round comes."""
+    (sock,) = crowd.next(1)
+    connection = crowd.whose(0, 1)
+    assert connection.outlet.sock == sock
+    return connection
+
+
+def is_behind(crowd: Crowd, connection: Connection) -> bool:
+    """Whether the round has yet to come to it, as all the sockets tell that are next."""
+    again = copy.copy(crowd)  # which shares the rows
+    return connection.outlet.sock in again.next(again.left)
 
 
 def standing(connection: Connection) -> tuple[int, int, int]:
@@ -52,17 +67,17 @@ def crowd() -> Crowd:
 def test_a_new_stream_stands_apart(crowd: Crowd) -> None:
     connection = enter(crowd)
     assert list(crowd.apart) == [connection]
-    assert not connection.level
+    assert connection.place < 0
 
 
 def test_it_counts_and_names_all_wherever_they_stand(crowd: Crowd) -> None:
-    streams = [joined(crowd, "behind"), joined(crowd, "level")]
+    streams = [joined(crowd, "a"), joined(crowd, "b")]
     crowd.begin(11, 1, BATCH, 1.0)
-    crowd.level[streams[1]] = crowd.behind.pop(streams[1])
+    write_one(crowd)
     streams.append(enter(crowd, "apart"))
     assert len(crowd) == 3
     assert set(crowd) == set(streams)
-    assert repr(crowd) == "<Crowd at 11: 1 level, 1 behind, 1 apart>"
+    assert repr(crowd) == "<Crowd at 11: 2 together, 1 of them left, 1 apart>"
 
 
 @pytest.mark.parametrize("place", ["apart", "level", "behind"])
@@ -72,7 +87,7 @@ def test_who_leaves_is_gone_from_wherever_it_stood(crowd: Crowd, place: str) -> 
         crowd.begin(11, 1, BATCH, 1.0)
     crowd.leave(connection)
     assert (len(crowd), list(crowd)) == (0, [])
-    assert not connection.level
+    assert connection.place < 0
     with pytest.raises(KeyError):
         crowd.leave(connection)
 
@@ -86,15 +101,17 @@ def test_where_nobody_writes_to_the_crowd_nobody_is_woken(crowd: Crowd) -> None:
 
 def test_who_joins_stands_with_its_outlet_and_no_longer_apart(crowd: Crowd) -> None:
     connection = joined(crowd, "c")
-    assert crowd.level == {connection: "outlet of c"}
+    assert crowd.members == [connection]
     assert not crowd.apart
+    crowd.begin(11, 1, BATCH, 1.0)
+    assert crowd.next(5) == ["socket of c"]
 
 
 def test_the_first_to_join_takes_the_mark_along(crowd: Crowd) -> None:
     """An empty crowd was written nothing: what was said meanwhile the first to join has been given."""
     connection = enter(crowd, own=40, news=40)
     crowd.join(connection, 37, 40)
-    assert connection.level
+    assert connection.place >= 0
     assert crowd.mark.number == 40
 
 
@@ -102,7 +119,7 @@ def test_the_mark_stays_where_somebody_stands_at_it(crowd: Crowd) -> None:
     joined(crowd, count=10)
     late = enter(crowd, own=40, news=40)
     crowd.join(late, 10, 40)
-    assert late.level
+    assert late.place >= 0
     assert crowd.mark.number == 10, "the others have yet to be asked for what came after"
 
 
@@ -111,17 +128,20 @@ def test_nobody_joins_who_has_a_broadcast_that_the_crowd_has_yet_to_be_given(cro
     joined(crowd, count=10)
     ahead = enter(crowd, own=11, news=11)
     crowd.join(ahead, 11, 11)
-    assert not ahead.level
+    assert ahead.place < 0
     assert ahead in crowd.apart
 
 
-def test_who_joins_in_the_middle_of_a_round_is_level_already(crowd: Crowd) -> None:
-    joined(crowd, count=10)
-    crowd.begin(11, 1, BATCH, 1.0)
-    has_it = enter(crowd, own=11, news=11)
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_who_joins_in_the_middle_of_a_round_is_not_come_to_by_it(crowd: Crowd, rounds: int) -> None:
+    others = [joined(crowd, name, count=10) for name in "abc"]
+    for _ in range(rounds):
+        write_all(crowd)
+        crowd.begin(11, 1, BATCH, 1.0)
+    first = write_one(crowd)
+    has_it = enter(crowd, "late", own=11, news=11)
     crowd.join(has_it, 11, 11)
-    assert has_it in crowd.level
-    assert has_it not in crowd.behind
+    assert [is_behind(crowd, c) for c in (has_it, *others)] == [False, *(c is not first for c in others)]
 
 
 def test_the_mark_stays_while_a_round_has_yet_to_come_to_somebody(crowd: Crowd) -> None:
@@ -169,7 +189,7 @@ def test_who_parts_before_the_round_comes_to_it_stands_where_it_was_before(crowd
     crowd.part(connection)
     assert standing(connection) == (11, 11, 1_100)
     assert connection.written_at == 1.0
-    assert not crowd.behind
+    assert not crowd.left
 
 
 def test_what_was_written_before_it_joined_is_not_its_own(crowd: Crowd) -> None:
@@ -211,8 +231,7 @@ def test_a_crowd_that_scatters_names_all_its_members_and_each_stands_for_itself(
     members = [joined(crowd, "a"), joined(crowd, "b")]
     apart = enter(crowd, "apart")
     crowd.begin(11, 1, BATCH, 1.0)
-    connection, outlet = crowd.behind.popitem()
-    crowd.level[connection] = outlet
+    write_one(crowd)
     assert set(crowd.scatter()) == set(members)
     assert set(crowd.apart) == {*members, apart}
     assert {c.own for c in members} == {10, 11}
@@ -226,7 +245,32 @@ def test_a_round_is_to_come_to_all_that_are_level(crowd: Crowd) -> None:
     members = {joined(crowd, "a"), joined(crowd, "b")}
     enter(crowd, "apart")
     crowd.begin(11, 1, BATCH, 1.0)
-    assert (set(crowd.behind), set(crowd.level)) == (members, set())
+    assert crowd.left == 2
+    assert {write_one(crowd), write_one(crowd)} == members
+    assert crowd.left == 0
+
+
+def test_whom_one_round_came_to_last_the_next_comes_to_first(crowd: Crowd) -> None:
+    for name in "abcde":
+        joined(crowd, name)
+    orders = []
+    for number in (11, 12, 13):
+        crowd.begin(number, 1, BATCH, 1.0)
+        orders.append([*crowd.next(2), *crowd.next(2), *crowd.next(2)])
+    assert orders[0] == orders[1][::-1] == orders[2]
+    assert len(set(orders[0])) == 5
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_each_of_those_written_to_is_told_by_its_position(crowd: Crowd, rounds: int) -> None:
+    for name in "abcde":
+        joined(crowd, name)
+    for number in range(rounds):
+        write_all(crowd)
+        crowd.begin(11 + number, 1, BATCH, 1.0)
+    crowd.next(2)
+    sockets = crowd.next(3)
+    assert [crowd.whose(position, 3).outlet.sock for position in range(3)] == sockets
 
 
 @pytest.mark.parametrize(("events", "several"), [(1, False), (2, True)])
@@ -274,14 +318,13 @@ def test_in_any_order_each_has_as_many_bytes_as_it_was_written(steps: list[tuple
         elif what == "own" and connection in crowd.apart:
             connection.wired += 3
             was[connection] += 3
-        elif what == "begin" and not crowd.behind:
+        elif what == "begin" and not crowd.left:
             count, size = count + 1, n + 1
             crowd.begin(count, 1, size, float(count))
-        elif what == "write" and crowd.behind:
-            next_one, outlet = crowd.behind.popitem()
-            crowd.level[next_one] = outlet
-            was[next_one] += size
+        elif what == "write" and crowd.left:
+            was[write_one(crowd)] += size
         assert len(crowd) == len(set(crowd)) == 5
-        assert all(c.level == (c not in crowd.apart) for c in crowd)
+        assert [c.place for c in crowd.members] == list(range(len(crowd.members)))
+        assert all(c.place < 0 for c in crowd.apart)
     crowd.scatter()
     assert {c: c.wired for c in streams} == {c: was[c] for c in streams}

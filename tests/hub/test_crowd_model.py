@@ -196,13 +196,13 @@ class CrowdAgainstLists(RuleBasedStateMachine):
     def each_stream_stands_in_one_place(self) -> None:
         crowd = self.desk.hub.crowd
         assert len(set(crowd)) == len(crowd)
-        assert all(connection.level == (connection not in crowd.apart) for connection in crowd)
+        assert all((connection.place < 0) == (connection in crowd.apart) for connection in crowd)
 
     @invariant()
     def nobody_stands_in_the_crowd_who_has_a_rest_to_write(self) -> None:
         for page in self.pages:
             connection = page.outlet.connection
-            assert not (connection.level and (page.outlet._rest or page.outlet._pushed))
+            assert not (connection.place >= 0 and (page.outlet._rest or page.outlet._pushed))
 
     @invariant()
     def what_waits_in_line_is_bounded(self) -> None:

@@ -65,7 +65,7 @@ class Source:
         self.cut: list[Any] = []
         self.on_send: Callable[[Reader], None] = lambda reader: None
         self.on_short: Callable[[Reader], None] = lambda reader: None
-        self.rounds = Rounds(self, self.cut.append)  # type: ignore[arg-type]
+        self.rounds = Rounds(self, self.cut.append, Reader.send)  # type: ignore[arg-type]
 
     def take_news(self) -> bytes:
         if not self.batches:
@@ -303,7 +303,7 @@ def crowd_of(stack: ExitStack, size: int, clock: Clock | None = None, **limits: 
     streams = [house.stream(client=f"c{n}") for n in range(size)]
     for _ in range(size):
         house.turn()
-    assert len(house.desk.hub.crowd.level) == size
+    assert len(house.desk.hub.crowd.members) == size
     return streams
 
 
@@ -433,7 +433,7 @@ def test_a_crowd_that_is_slower_than_the_log_is_told_so_each(stack: ExitStack) -
         stream.until(lambda stream=stream: "after" in all_of(stream))
         assert all_of(stream) == ["seen", "after"]
         assert stream.connection.wired + (
-            house.desk.hub.crowd.mark.bytes if stream.connection.level else 0
+            house.desk.hub.crowd.mark.bytes if stream.connection.place >= 0 else 0
         ) == len(stream.bytes)
 
 
@@ -452,7 +452,7 @@ def test_a_member_of_the_crowd_is_silent_only_since_the_last_round(stack: ExitSt
     for stream in streams:
         stream.until(lambda stream=stream: stream.bytes.endswith(b"\n\n:\n\n"))
     house.settle()
-    assert len(house.desk.hub.crowd.level) == 2, "after it they go with the crowd again"
+    assert len(house.desk.hub.crowd.members) == 2, "after it they go with the crowd again"
 
 
 def end_by_close(house: House) -> None:
