@@ -330,8 +330,8 @@ BROKEN = {
 }
 
 
-def read_all(data: bytes) -> None:
-    wire = Wire()
+def read_all(data: bytes, lags: bool = False) -> None:
+    wire = Wire(lags)
     wire.feed(data)
     while wire.pop():
         pass
@@ -341,6 +341,14 @@ def read_all(data: bytes) -> None:
 def test_what_breaks_the_contract_is_refused(case: str) -> None:
     with pytest.raises(AssertionError):
         read_all(BROKEN[case])
+
+
+def test_who_lags_may_be_given_an_opening_in_the_middle_of_a_stream_and_it_has_to_be_whole() -> None:
+    before = connected(0) + sse(delta(1, "a"), 1)
+    read_all((before + sse(snapshot(2, "ab"), 2) + sse(delta(3, "c"), 3)).encode(), lags=True)
+    read_all((before + sse(snapshot(2, "ab")) + sse(snapshot(1, "x"), 3)).encode(), lags=True)
+    with pytest.raises(AssertionError, match="without a snapshot that places it"):
+        read_all((before + sse(snapshot(2, "ab")) + sse(delta(3, "c"), 3)).encode(), lags=True)
 
 
 def test_chunks_are_read_whole_and_byte_by_byte_and_bad_ones_refused() -> None:

@@ -22,7 +22,9 @@ class Page:
         self._house = house
         self.client = f"stop-{uuid.uuid4().hex}"
         self._asked: list[str] = []
-        self.tabs = [Reader(house.server.url, self.client, closeOnDone="false") for _ in range(tabs)]
+        # While it waits for something else it reads nothing, and a flood leaves it behind.
+        url = house.server.url
+        self.tabs = [Reader(url, self.client, lags=True, closeOnDone="false") for _ in range(tabs)]
 
     def __enter__(self) -> Page:
         return self

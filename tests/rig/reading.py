@@ -51,13 +51,14 @@ class Stream:
         *,
         headers: dict[str, str] | None = None,
         path: str = "/sse/createConnect",
+        lags: bool = False,
         **query: str,
     ) -> None:
         self.transcript: list[Event] = []
         self.ended = False
         self._broken = False  # reset, or ended before its body did
         self.body = b""
-        self._wire = Wire()
+        self._wire = Wire(lags)
         self._ask(url, path, _query(client_id, query), _headers(last_event_id, headers))
 
     def __enter__(self) -> Stream:
@@ -198,8 +199,8 @@ class Reader:
     an opening that was cut before the snapshot that places it is dropped, since it comes again whole.
     """
 
-    def __init__(self, url: str, client_id: str | None = None, **query: str) -> None:
-        self._connect = partial(Stream, url, client_id, headers=None, **query)
+    def __init__(self, url: str, client_id: str | None = None, *, lags: bool = False, **query: str) -> None:
+        self._connect = partial(Stream, url, client_id, headers=None, lags=lags, **query)
         self.cursor: str | None = None
         self.texts: dict[str, str] = {}
         self.reasonings: dict[str, str] = {}
