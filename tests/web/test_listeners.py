@@ -53,6 +53,42 @@ def request():
 gevent.joinall([gevent.spawn(request), gevent.spawn(print, "other")])
 """
 
+# Ten who have connected, each with a request that is answered at once; how many are between two turns.
+MANY = """
+import runpy, socket
+import gevent, gunicorn.workers.ggevent
+from gevent.server import StreamServer
+
+runpy.run_path("gunicorn.conf.py")["_accept_few"]()
+turns = [0]
+
+def answer(sock, address):
+    turns[-1] += 1
+
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    callers = [socket.create_connection(listener.getsockname()) for _ in range(10)]
+    listener.setblocking(False)
+    look = gevent.get_hub().loop.prepare()
+    look.start(lambda: turns.append(0))
+    StreamServer(listener, answer).start()
+    with gevent.Timeout(20):
+        while sum(turns) < 10:
+            gevent.sleep(0.001)
+    print(*filter(None, turns))
+"""
+# The seconds that gunicorn's worker waits for the first request of a connection, and for its next.
+PATIENT = """
+import runpy, sys
+import gevent, gunicorn.workers.ggevent
+from types import SimpleNamespace
+
+worker = SimpleNamespace(cfg=SimpleNamespace(keepalive=int(sys.argv[1])))
+runpy.run_path("gunicorn.conf.py")["_be_patient"](worker)
+connection = lambda: [worker.timeout_ctx().seconds for _ in range(2)]
+for each in gevent.joinall([gevent.spawn(connection) for _ in range(100)]):
+    print(*each.value)
+"""
+
 
 def told(script: str, *arguments: str) -> list[str]:
     """The words it prints."""
@@ -77,6 +113,22 @@ def test_who_connects_is_accepted_when_it_speaks_and_has_inherited_what_streams_
 @pytest.mark.parametrize(("after", "order"), [("0", ["request", "other"]), ("0.05", ["other", "request"])])
 def test_a_request_that_is_late_in_a_turn_lets_others_go_first(after: str, order: list[str]) -> None:
     assert told(TURN, after) == order
+
+
+def test_so_few_are_accepted_at_a_time_that_others_have_their_turn_in_between() -> None:
+    counts = [int(word) for word in told(MANY)]
+    assert sum(counts) == 10
+    assert max(counts) <= 4
+
+
+@pytest.mark.parametrize(("keepalive", "first"), [("2", 5.0), ("20", 20.0)])
+def test_who_is_silent_is_given_more_time_before_the_first_request_and_not_all_the_same(
+    keepalive: str, first: float
+) -> None:
+    seconds = [float(word) for word in told(PATIENT, keepalive)]
+    for waits, middle in ((seconds[::2], first), (seconds[1::2], float(keepalive))):
+        assert all(0.75 * middle <= wait <= 1.25 * middle for wait in waits)
+        assert max(waits) - min(waits) > 0.25 * middle
 
 
 def test_where_each_request_has_its_thread_none_gives_way() -> None:
