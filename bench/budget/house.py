@@ -97,7 +97,7 @@ class House:
     def __init__(self, kind: type[Socket] = Socket) -> None:
         self._upstream, self._front = Listener(), Listener(kind)
         self.parts = make_parts(Settings.load(upstream_url=f"http://127.0.0.1:{self._upstream.port}/v1"))
-        self._sockets = Sockets(GeventLoop(), epoll(), self.parts.hub)
+        self._sockets = Sockets(GeventLoop(), epoll(), self.parts.hub, send=kind.send)
 
     def stream(self, client: str) -> Socket:
         """The reader's end of a new stream, whose head is read. Opened as app/web/streams.py does it."""
