@@ -160,7 +160,7 @@ class Settings(BaseSettings):
 
     upstream_environment: bool = Field(
         False,
-        description="Whether `HTTPS_PROXY`, `NO_PROXY`, `REQUESTS_CA_BUNDLE` and the like of the environment hold for upstreams.",
+        description="Whether `HTTPS_PROXY`, `NO_PROXY`, `REQUESTS_CA_BUNDLE` and the like of the environment hold for upstreams. No SOCKS.",
     )
 
     # The clocks of an answer

@@ -13,6 +13,7 @@ from typing import Any
 
 import requests
 from urllib3.exceptions import ProtocolError
+from urllib3.util.ssltransport import SSLTransport
 
 # Bytes a read: what is made of them is one piece of work, and everybody else waits for it.
 READ_SIZE = 16_384
@@ -65,7 +66,8 @@ class Body:
         if not chunks:
             return bool(data) and self._feed(data)
         # One chunk and nothing else, as nearly always, of a size in three digits.
-        if chunks.between and data[:5] == b"%x\r\n" % (len(data) - 7) and data.endswith(b"\r\n"):
+        size = len(data) - 7
+        if chunks.between and size > 0 and data[:5] == b"%x\r\n" % size and data.endswith(b"\r\n"):
             return self._feed(data[5:-2])
         if not data:
             raise ProtocolError("the connection ended before the last chunk")
@@ -84,8 +86,10 @@ def be_patient(response: requests.Response, seconds: float) -> None:
 
 
 def _socket_of(file: Any) -> Any:
-    """The socket that http.client's file reads from; None where there is none."""
-    return getattr(getattr(file, "raw", None), "_sock", None)
+    """The socket that http.client's file reads from; None where there is none, and where it is TLS inside of
+    TLS, to an upstream behind a proxy: the outer one holds bytes back of which nothing else tells."""
+    sock = getattr(getattr(file, "raw", None), "_sock", None)
+    return None if isinstance(sock, SSLTransport) else sock
 
 
 def _buffered(response: requests.Response) -> Any:

@@ -18,6 +18,9 @@ from app.relay.line import Line, calling
 
 # Connections to one upstream that are kept for a next call.
 KEPT = 100
+# Seconds after a question in which the end of its connection means that the upstream gave up the connection
+# as it came. Later it may have been at work, and whether to ask it again is for the retries to say.
+CROSSED = 1.0
 
 
 class Caller:
@@ -41,6 +44,7 @@ class Caller:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url, self._timeouts, self._keeps = url, timeouts, kept > 0 and not session
+        self._clock = clock
         self._session = session or open_session(ca, kept, url if environment else "", clock)
         manner = "keep-alive" if self._keeps else "close"
         request = requests.Request("POST", url, headers={"Connection": manner, **headers})
@@ -50,17 +54,19 @@ class Caller:
     def post(self, data: bytes, line: Line) -> requests.Response:
         """The head of the answer. Raises what requests does, and OSError where `line` is cut.
 
-        Asks once more where a connection that was kept is closed at this very moment: of the first answer not
-        a byte had come, and what breaks off before its first text is asked again anyway.
+        Asks once more where a connection that was kept is closed at this very moment: nothing of an answer
+        had come, and what breaks off before its first text is asked again anyway.
         """
         request = copy(self._prepared)
         request.headers = request.headers.copy()
         request.prepare_body(data, None)
+        asked = self._clock()
         with calling(line):
             try:
                 return self._send(request)
             except requests.ConnectionError as error:
-                if line.why or not (line.kept and unanswered(error)):
+                crossed = line.kept and not line.answered and self._clock() - asked < CROSSED
+                if line.why or not (crossed and unanswered(error)):
                     raise
             line.anew = True
             return self._send(request)

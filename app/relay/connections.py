@@ -7,6 +7,7 @@ and its pools keep those whose answer was read to its end, no others. Used by up
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 import ssl
@@ -36,6 +37,17 @@ LATE = 1.0
 # Reads that the rest of an answer may take: it is the word `[DONE]` as a rule, or nothing but the END.
 REST = 4
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class _Answer(http.client.HTTPResponse):
+    """Notes that an answer has begun, also one that is but `100 Continue`."""
+
+    def _read_status(self) -> Any:
+        status = super()._read_status()  # type: ignore[misc]
+        line = current()
+        if line:
+            line.answered = True
+        return status
 
 
 class _Held:
@@ -137,11 +149,11 @@ def _addresses(host: str, port: int) -> list[Any]:
 
 
 class _HTTP(_Held, HTTPConnection):
-    pass
+    response_class: Any = _Answer
 
 
 class _HTTPS(_Held, HTTPSConnection):
-    pass
+    response_class: Any = _Answer
 
 
 class _Keeping:
@@ -166,8 +178,10 @@ class _Keeping:
             kept, self._kept = self._kept, []
         lasting = [connection for connection in kept if connection.lasts(now)]
         with self._guard:
-            self._kept = lasting + self._kept
-        _close_all(connection for connection in kept if connection not in lasting)
+            stays = (lasting + self._kept)[-self._most :] if self._most else []  # closed meanwhile, perhaps
+            kept += self._kept
+            self._kept = stays
+        _close_all(connection for connection in kept if connection not in stays)
 
     def close(self: Any) -> None:
         super().close()  # type: ignore[misc]
@@ -285,7 +299,7 @@ def open_session(
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # one asker's is not the next one's
     if environment:
         session.proxies.update(get_environ_proxies(environment))
-        ca = ca or os.environ.get("REQUESTS_CA_BUNDLE", "")
+        ca = ca or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE", "")
     adapter = _Adapter(ca, kept, clock)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)

@@ -21,13 +21,14 @@ class Line:
 
     A second descriptor of the same socket is held, since TLS takes the first one over. `pieces`: how many
     have arrived, by which whoever watches tells that it lives. `kept`: the connection has served before;
-    `anew`: it must not have. `_lock` guards `_hand` and `why`.
+    `anew`: it must not have; `answered`: the first line of an answer has come.
+    `_lock` guards `_hand` and `why`.
     """
 
     def __init__(self) -> None:
         self.why = ""
         self.pieces = 0
-        self.kept = self.anew = False
+        self.kept = self.anew = self.answered = False
         self._lock = threading.Lock()
         self._hand: socket.socket | None = None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import socket
 import ssl
 import subprocess
@@ -166,6 +167,10 @@ class Puppet:
         sock, _ = self._listener.accept()
         sock.settimeout(5)
         return sock
+
+    def waits(self) -> bool:
+        """Whether somebody has connected who was not accepted yet."""
+        return bool(select.select([self._listener], [], [], 0)[0])
 
     def take(self) -> socket.socket:
         """The next connection, its request read."""

@@ -191,6 +191,12 @@ def test_what_is_no_size_is_refused(stream: bytes) -> None:
             decoded(pieces)
 
 
+def test_a_size_below_nothing_is_refused_also_where_it_is_all_that_was_read(opened: Opened) -> None:
+    body = opened(CHUNKED).body()
+    with pytest.raises(ProtocolError, match="chunk"):
+        body.received(b"-3\r\n")
+
+
 def test_a_size_line_is_no_longer_than_1024_bytes() -> None:
     def stream(length: int) -> bytes:
         return b"5;" + b"x" * (length - 4) + b"\r\nhello\r\n" + LAST

@@ -17,7 +17,7 @@ import pytest
 
 from app.errors import UpstreamError
 from app.relay import watch
-from app.relay.connections import IDLE
+from app.relay.connections import IDLE, _HTTPPool
 from app.relay.deltas import Delta, Finished, Said
 from app.relay.line import Line
 from app.relay.relay import Relay
@@ -172,6 +172,41 @@ def test_no_more_are_kept_than_may_be(upstream: ScriptedUpstream) -> None:
     assert [call.text() for call in calls] == ["a"] * 5
     assert subject.kept() == 2
     eventually(lambda: upstream.state()["open"] == 2)
+
+
+class Kept:
+    """A connection as a pool sees it, which does something while it is looked at."""
+
+    rest, since = True, 0.0
+
+    def __init__(self, looked_at: Callable[[], object] = int) -> None:
+        self.looked_at, self.closed = looked_at, False
+
+    def lasts(self, now: float) -> bool:
+        self.looked_at()
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_what_comes_while_the_others_are_looked_at_is_kept_as_far_as_there_is_room() -> None:
+    pool: Any = _HTTPPool("127.0.0.1", 1, most=2, clock=lambda: 0.0)
+    late = [Kept(), Kept()]
+    old = [Kept(lambda: [pool._put_conn(each) for each in late]), Kept()]
+    for each in old:
+        pool._put_conn(each)
+    pool.tidy(0.0)
+    assert pool.kept() == 2
+    assert [each.closed for each in old + late] == [True, True, False, False]
+
+
+def test_a_pool_that_is_closed_while_it_is_looked_at_keeps_nothing() -> None:
+    pool: Any = _HTTPPool("127.0.0.1", 1, most=2, clock=lambda: 0.0)
+    only = Kept(lambda: pool.close())
+    pool._put_conn(only)
+    pool.tidy(0.0)
+    assert (pool.kept(), only.closed) == (0, True)
 
 
 def test_what_nobody_uses_for_long_is_closed(upstream: ScriptedUpstream) -> None:
@@ -341,6 +376,7 @@ def test_a_question_is_asked_anew_once_only(kept: tuple[Upstream, socket.socket]
 
 
 BEGUN = {
+    "that it may go on": b"HTTP/1.1 100 Continue\r\n\r\n",
     "the beginning of a head": HEAD[:20],
     "a head": CHUNKED,
     "a head and some text": UNTIL_CLOSE + chunk("a"),
@@ -349,9 +385,8 @@ BEGUN = {
 
 @pytest.mark.parametrize("answer", BEGUN.values(), ids=BEGUN)
 def test_a_question_is_not_asked_anew_of_whose_answer_something_came(
-    kept: tuple[Upstream, socket.socket], answer: bytes
+    kept: tuple[Upstream, socket.socket], puppet: Puppet, answer: bytes
 ) -> None:
-    """The listener is closed with the fixture, so whoever came anew would be told of it by another error."""
     subject, sock = kept
     call = Call(subject)
     read_request(sock)
@@ -360,6 +395,23 @@ def test_a_question_is_not_asked_anew_of_whose_answer_something_came(
     with contextlib.suppress(UpstreamError):
         call.text()
     assert subject.kept() == 0
+    assert not puppet.waits(), "it was asked once more"
+
+
+def test_a_question_is_not_asked_anew_where_the_upstream_may_have_been_at_work(puppet: Puppet) -> None:
+    now = [0.0]
+    subject = Upstream(puppet.url, clock=lambda: now[0])
+    call = Call(subject)
+    with puppet.take() as sock:
+        sock.sendall(WHOLE)
+        assert call.text() == "a"
+        call = Call(subject)
+        read_request(sock)
+        now[0] += 1.5
+    with pytest.raises(UpstreamError) as error:
+        call.text()
+    assert (error.value.code, error.value.retryable) == ("cut", True)
+    assert not puppet.waits(), "it was asked once more"
 
 
 def test_a_connection_that_is_new_is_not_replaced(puppet: Puppet) -> None:
