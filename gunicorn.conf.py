@@ -83,6 +83,7 @@ def post_worker_init(worker):
     _leave_garbage_alone()
     worker.give_way = _turns()
     _accept_few()
+    _pass_over_the_lost(worker)
     _be_patient(worker)
     worker.hurried = False
     worker.drain = threading.Thread(target=_drain_at_the_end, args=(worker,), name="drain", daemon=True)
@@ -147,6 +148,20 @@ def _accept_few():
         from gevent.baseserver import BaseServer
 
         BaseServer.max_accept = ACCEPTS
+
+
+def _pass_over_the_lost(worker):
+    """Who has reset its connection by now is not served: that takes as long as for anybody, and in a flood of
+    them all tokens would wait for it."""
+    if "gunicorn.workers.ggevent" not in sys.modules:
+        return
+    serve = worker.handle
+
+    def handle(listener, client, address):
+        if not Peer(client, counts=False).lost():
+            serve(listener, client, address)
+
+    worker.handle = handle
 
 
 def _be_patient(worker):

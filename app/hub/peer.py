@@ -16,7 +16,7 @@ from socket import AF_INET, AF_INET6, AF_UNIX, IPPROTO_TCP, MSG_DONTWAIT, SHUT_R
 from typing import Any
 
 # Linux's numbers and layout, tcp(7) and linux/tcp.h; elsewhere the socket counts as not at hand.
-_TCP_INFO, _ESTABLISHED, _INFO_SIZE = 11, 1, 216
+_TCP_INFO, _ESTABLISHED, _CLOSED, _INFO_SIZE = 11, 1, 7, 216
 _ACKED, _UNSENT, _SENT_AND_AGAIN = struct.Struct("=120xQ"), struct.Struct("=144xI"), struct.Struct("=200xQQ")
 _USER_TIMEOUT: int | None = getattr(sockets, "TCP_USER_TIMEOUT", None)
 # Bytes the kernel holds unsent for one reader. Without a bound it was seen to take 4 MB for one that stalled.
@@ -43,6 +43,12 @@ class Peer:
             return self._broken()
         info = self._info()
         return bool(info) and info[0] != _ESTABLISHED
+
+    def lost(self) -> bool:
+        """Whether it has reset the connection, and nothing can be said to it any more. One that has only
+        closed its side may have asked before, and wait for the answer."""
+        info = self._info()
+        return bool(info) and info[0] == _CLOSED
 
     def acknowledged(self) -> int:
         """Bytes that the peer's TCP has acknowledged since the connection began."""

@@ -30,6 +30,17 @@ def test_a_peer_is_gone_after_its_reset(pair: Pair) -> None:
     eventually(peer.gone)
 
 
+def test_a_peer_is_lost_after_its_reset_and_not_after_its_fin(pair: Pair) -> None:
+    """Who has closed its side may have asked before, and wait for the answer."""
+    ours, theirs = pair
+    assert not Peer(ours).lost()
+    theirs.shutdown(socket.SHUT_WR)
+    eventually(lambda: Peer(ours).gone())
+    assert not Peer(ours).lost()
+    reset(theirs)
+    eventually(lambda: Peer(ours).lost())
+
+
 def test_a_peer_that_only_stopped_reading_is_not_gone(pair: Pair) -> None:
     pair[1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     fill(pair[0])

@@ -89,6 +89,31 @@ for each in gevent.joinall([gevent.spawn(connection) for _ in range(100)]):
     print(*each.value)
 """
 
+# Four have asked; what each has done since, and who is served.
+LOST = """
+import runpy, socket, struct, sys
+import gevent, gunicorn.workers.ggevent
+from types import SimpleNamespace
+
+served = []
+worker = SimpleNamespace(handle=lambda listener, client, address: served.append(address))
+runpy.run_path("gunicorn.conf.py")["_pass_over_the_lost"](worker)
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    for what in ("waits", "reset", "shut", "closed"):
+        caller = socket.create_connection(listener.getsockname())
+        caller.sendall(b"GET / HTTP/1.1")
+        client, _ = listener.accept()
+        if what == "reset":
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if what == "shut":
+            caller.shutdown(socket.SHUT_WR)
+        elif what != "waits":
+            caller.close()
+        with client:
+            worker.handle(listener, client, what)
+print(*served)
+"""
+
 
 def told(script: str, *arguments: str) -> list[str]:
     """The words it prints."""
@@ -129,6 +154,10 @@ def test_who_is_silent_is_given_more_time_before_the_first_request_and_not_all_t
     for waits, middle in ((seconds[::2], first), (seconds[1::2], float(keepalive))):
         assert all(0.75 * middle <= wait <= 1.25 * middle for wait in waits)
         assert max(waits) - min(waits) > 0.25 * middle
+
+
+def test_who_has_reset_its_connection_by_its_turn_is_not_served_and_everybody_else_is() -> None:
+    assert told(LOST) == ["waits", "shut", "closed"]
 
 
 def test_where_each_request_has_its_thread_none_gives_way() -> None:
