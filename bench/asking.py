@@ -25,13 +25,13 @@ ASKED = {"model": "paced", "messages": [{"role": "user", "content": "How much is
 Ask = Callable[[], int]
 
 
-def by_the_relay(url: str) -> Ask:
-    """Each returns how many deltas came."""
+def by_the_relay(url: str, **options: Any) -> Ask:
+    """Each returns how many deltas came. `options`: see Upstream."""
     from app.relay.deltas import Delta
     from app.relay.line import Line
     from app.relay.upstream import Upstream
 
-    upstream = Upstream(url)
+    upstream = Upstream(url, **options)
 
     def ask() -> int:
         said: list[Any] = []

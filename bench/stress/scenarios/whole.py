@@ -58,6 +58,11 @@ def asking(house: House, members: Sequence[Member], words: int, gap: float) -> N
     house.until(lambda: house.asked() - before == len(members))
 
 
+def running(house: House, member: Member) -> bool:
+    """Whether an answer of this client runs or waits."""
+    return bool(house.calls.call("GET", f"/sse/clients/{member.client_id}").json["generations"])
+
+
 def told_whole(house: House, members: Sequence[Member], events: int, size: int = 0) -> str:
     """All get all that two callers send them at once, half each."""
     for member in members:
@@ -175,7 +180,7 @@ def lagging_readers(house: House, readers: int, deltas: int) -> str:
         for member in members:
             crowd.rest(member)
         asking(house, members, deltas, gap=0.002)
-        house.until(lambda: not house.upstream.state()["open"])
+        house.until(lambda: not any(running(house, member) for member in members))
         for member in members:
             crowd.wake(member)
         crowd.read_whole(members, house.patience)
