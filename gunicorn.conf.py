@@ -82,9 +82,10 @@ def post_worker_init(worker):
     """The app is loaded and gevent's patches are in: what starts here is a greenlet."""
     _leave_garbage_alone()
     worker.give_way = _turns()
-    _accept_few()
-    _pass_over_the_lost(worker)
-    _be_patient(worker)
+    if "gunicorn.workers.ggevent" in sys.modules:
+        _accept_few()
+        _pass_over_the_lost(worker)
+        _be_patient(worker)
     worker.hurried = False
     worker.drain = threading.Thread(target=_drain_at_the_end, args=(worker,), name="drain", daemon=True)
     worker.drain.start()
@@ -144,17 +145,14 @@ def _turns():
 def _accept_few():
     """Before others have their turn: gevent accepts a hundred, and the tokens of all streams would wait for a
     hundred requests. Who has to wait does so in the system's queue, in order."""
-    if "gunicorn.workers.ggevent" in sys.modules:
-        from gevent.baseserver import BaseServer
+    from gevent.baseserver import BaseServer
 
-        BaseServer.max_accept = ACCEPTS
+    BaseServer.max_accept = ACCEPTS
 
 
 def _pass_over_the_lost(worker):
     """Who has reset its connection by now is not served: that takes as long as for anybody, and in a flood of
     them all tokens would wait for it."""
-    if "gunicorn.workers.ggevent" not in sys.modules:
-        return
     serve = worker.handle
 
     def handle(listener, client, address):
@@ -165,10 +163,8 @@ def _pass_over_the_lost(worker):
 
 
 def _be_patient(worker):
-    """With who is silent, in gunicorn's gevent worker: longer before a first request, since who is given up
-    comes again; not equally long with all, since to give up a thousand at once takes 100 ms."""
-    if "gunicorn.workers.ggevent" not in sys.modules:
-        return
+    """With who is silent: longer before a first request, since who is given up comes again; not equally long
+    with all, since to give up a thousand at once takes 100 ms."""
     import gevent
 
     def timeout_ctx():  # gunicorn leaves it to its kinds of workers

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import sys
 import time
 from collections.abc import Callable
 from statistics import median
@@ -76,10 +75,9 @@ def table(ways: dict[str, Ask], rounds: int, requests: int) -> dict[str, float]:
 
 
 def main() -> None:
-    if "gevent" not in sys.modules:
-        from gevent import monkey
+    from gevent import monkey
 
-        monkey.patch_all()
+    monkey.patch_all()
     import requests
 
     from bench.added_latency import machine

@@ -17,17 +17,15 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from http.client import HTTPConnection
+from contextlib import ExitStack, contextmanager
 from statistics import median
 from typing import Any, NamedTuple
 
-import orjson
-
 from bench.added_latency import machine
 from bench.figures import cells
-from bench.hubs.client import Client, Result, busy, faults
+from bench.hubs.client import Client, Result, disturbed, faults
 from bench.pinned import PATIENCE, on_core, two_cores
+from bench.stress.house import probed
 from tests.rig.serving import Server
 
 NOWHERE = "http://127.0.0.1:9/v1"  # nobody asks
@@ -72,8 +70,8 @@ def served(core: int) -> Iterator[Server]:
 
 def callers(server: Server, name: str) -> Client:
     """A load client whose streams are those of `name`0, `name`1, …"""
-    pids = ",".join(str(pid) for pid, _ in server.family())
-    return Client(["--port", str(server.port), "--pids", pids, "--path", STREAM.format(name=name)])
+    pids = (pid for pid, _ in server.family())
+    return Client.of(server.port, pids, ["--path", STREAM.format(name=name)])
 
 
 # --- those who come back
@@ -111,7 +109,6 @@ def row(storm: Storm, results: Sequence[Result]) -> str:
     """Of the table; each figure the median of the runs, the faults those of all."""
     middle = {name: median(result[name] for result in results) for name in results[0]}
     lacking = sum(sum(faults(result).values()) for result in results)
-    others = max(result["others"] / result["wall"] for result in results)
     return cells(
         storm.title,
         *(f"{middle[name]:.1f}" for name in ("p50", "p99", "most")),
@@ -119,7 +116,7 @@ def row(storm: Storm, results: Sequence[Result]) -> str:
         f"**{middle['health']:.0f}**",
         f"{1e6 * middle['server'] / middle['streams']:.0f}",
         lacking,
-        f"{others:.0%}" + (" **busy**" if any(map(busy, results)) else ""),
+        disturbed(results),
     )
 
 
@@ -156,17 +153,9 @@ def come_and_go(server: Server, connects: int, name: str) -> None:
 def held(server: Server, kept: int) -> dict[str, Any]:
     """What its process holds when all but `kept` streams have left and are forgotten."""
     deadline = time.monotonic() + PATIENCE
-    while probed(server)["connections"] > kept and time.monotonic() < deadline:
+    while probed(server.port)["connections"] > kept and time.monotonic() < deadline:
         time.sleep(0.05)
-    return probed(server, f"?ahead={LATER}&collect=1&trim=1")
-
-
-def probed(server: Server, query: str = "") -> dict[str, Any]:
-    """GET /probe, on a connection of its own."""
-    with closing(HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)) as connection:
-        connection.request("GET", f"/probe{query}", headers={"Connection": "close"})
-        state: dict[str, Any] = orjson.loads(connection.getresponse().read())
-        return state
+    return probed(server.port, ahead=LATER, collect=1, trim=1)
 
 
 def level(states: Sequence[dict[str, Any]]) -> bool:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from bench.added_latency import machine
 from bench.figures import Cores, cells
-from bench.hubs.client import Client, Result, busy, faults
+from bench.hubs.client import Client, Result, busy, disturbed, faults
 from bench.hubs.servers import started
 from bench.nuisance import Nuisance
 from bench.pinned import on_core, two_cores
@@ -75,9 +75,7 @@ def pairs(kind: Kind, runs: int, seconds: int) -> list[Pair]:
     with ExitStack() as stack:
         running = stack.enter_context(started("ours", server_core, {}))
         stack.enter_context(on_core(core))
-        pids = ",".join(map(str, running.pids))
-        arguments = ["--port", str(running.port), "--pids", pids, *running.arguments]
-        client = stack.enter_context(Client(arguments))
+        client = stack.enter_context(Client.of(running.port, running.pids, running.arguments))
         tokens(client, "", 2)  # what the first answers start for good
         return clean(
             lambda: Pair(tokens(client, "", seconds), troubled(client, running.port, kind, seconds)), runs
@@ -121,9 +119,8 @@ def row(kind: Kind, found: Sequence[Pair]) -> str:
     peace, trouble = ([getattr(pair, name) for pair in found] for name in Pair._fields)
     delays = [f"{median(r[name] for r in side):.2f}" for name in ("p50", "p99") for side in (peace, trouble)]
     used = [f"{median(r['server'] / r['wall'] for r in side):.0%}" for side in (peace, trouble)]
-    others = max(result["others"] / result["wall"] for result in [*peace, *trouble])
-    mark = " **busy**" if any(map(busy, [*peace, *trouble])) else ""
-    return cells(kind.title, *delays, f"**{middle(found):.2f}**", *used, f"{others:.0%}{mark}")
+    others = disturbed([*peace, *trouble])
+    return cells(kind.title, *delays, f"**{middle(found):.2f}**", *used, others)
 
 
 def middle(found: Sequence[Pair]) -> float:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from bench import connects, hostile
-from bench.connects import HELD, STORMS, Storm, callers, come_and_go, good, held, level, probed, returned
+from bench.connects import HELD, STORMS, Storm, callers, come_and_go, good, held, level, returned
 from bench.hostile import Kind, Pair, middle
 from bench.hubs import built
 from bench.nuisance import HALF, Nuisance
+from bench.stress.house import probed
 from tests.rig.optional import missing
 from tests.rig.reading import eventually
 from tests.rig.serving import Server
@@ -92,24 +93,27 @@ def test_those_who_come_and_go_leave_those_who_stay(server: Server) -> None:
         last = held(server, 5)
     assert (first["connections"], first["clients"]) == (5, 5)
     assert (last["connections"], last["clients"]) == (5, 5)
-    eventually(lambda: probed(server)["connections"] == 0)
+    eventually(lambda: probed(server.port)["connections"] == 0)
 
 
 # --- trouble
 
 
 def test_nuisance_holds_half_requests_and_resets_and_a_server_comes_to_no_harm(server: Server) -> None:
-    before = probed(server)["descriptors"]
+    before = probed(server.port)["descriptors"]
     with Nuisance(server.port, half=6, rate=200) as nuisance:
-        eventually(lambda: probed(server)["descriptors"] >= before + 6)
+        eventually(lambda: probed(server.port)["descriptors"] >= before + 6)
         deadline = time.monotonic() + 0.5
         while time.monotonic() < deadline:
-            probed(server)
+            probed(server.port)
         done = nuisance.leave()
     assert done["half"] == 6
     assert done["reset"] >= 40
     assert done.get("refused", 0) == 0
-    eventually(lambda: (probed(server)["connections"], probed(server)["descriptors"] - before) == (0, 0), 10)
+    eventually(
+        lambda: (probed(server.port)["connections"], probed(server.port)["descriptors"] - before) == (0, 0),
+        10,
+    )
     assert "Traceback" not in server.log
 
 

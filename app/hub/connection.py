@@ -118,11 +118,8 @@ class Connection:
 
     def __repr__(self) -> str:
         state = self.ending or ("open" if not self.unwritten else "writing")
-        where = (
-            "with the crowd"
-            if self.place >= 0
-            else f"at {self.own}, handed {self.handed}, {self.wired} bytes"
-        )
+        own = f"at {self.own}, handed {self.handed}, {self.wired} bytes"
+        where = own if self.place < 0 else "with the crowd"
         return f"<Connection {self.id} of {self.client_id}: {state}, {where}>"
 
     def begin(self, start: Position, opened: Position, resumed: bool) -> None:

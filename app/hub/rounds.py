@@ -65,7 +65,7 @@ class Rounds:
                 sent = send(sock, batch)
             except BlockingIOError:
                 sent = 0
-            except Exception:  # reset, or given up by the kernel
+            except Exception:  # reset, or given up by the kernel; a fault of ours must not cost the others
                 sent = -1
             if sent != size:
                 short.append((sock, sent))

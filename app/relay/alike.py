@@ -15,6 +15,8 @@ from orjson import JSONDecodeError, loads
 
 from app.relay.deltas import Delta, Said
 
+# What each of the events begins with.
+DATA = b"data: "
 # What stands before and after a text, by what it is; whether it is the one that is said, the proof finds out.
 _PLACES = {
     "content": re.compile(rb'(.*?"content": ?")[^"\\]*(".*)'),
@@ -68,4 +70,4 @@ class Alike:
     def _proved(self, name: str, before: bytes, after: bytes) -> bool:
         """Whether any text between these two is all that is said: nobody can have foreseen this one."""
         probe = secrets.token_hex(8)
-        return list(self._says(before[6:] + probe.encode() + after)) == [Delta({name: probe})]
+        return list(self._says(before[len(DATA) :] + probe.encode() + after)) == [Delta({name: probe})]

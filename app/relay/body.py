@@ -8,6 +8,7 @@ there is (a known length, a compressor) goes through them. Used by upstream.py, 
 from __future__ import annotations
 
 import http.client
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ READ_SIZE = 16_384
 # [RFC 9112 7.1] the line that begins a chunk: its size in hex, perhaps an extension.
 _SIZE_LINE = 1_024
 _HEX = b"0123456789abcdefABCDEF"
+# What a read raises that does not wait, where there is nothing yet.
+NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 # What follows the last chunk where there are no trailers.
 END = b"\r\n"
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from copy import copy
+from typing import Any
 
 import requests
 
 from app.relay.body import Chunks
-from app.relay.connections import keep, open_session, pools
+from app.relay.connections import keep, open_session
 from app.relay.failures import unanswered
 from app.relay.line import Line, calling
 
@@ -43,9 +44,11 @@ class Caller:
         session: requests.Session | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._url, self._timeouts, self._keeps = url, timeouts, kept > 0 and not session
+        self._timeouts, self._keeps = timeouts, kept > 0 and not session
         self._clock = clock
         self._session = session or open_session(ca, kept, url if environment else "", clock)
+        self._adapter = self._session.get_adapter(url)
+        self._pools: list[Any] = getattr(self._adapter, "pools", [])  # of another session: none that keep
         manner = "keep-alive" if self._keeps else "close"
         request = requests.Request("POST", url, headers={"Connection": manner, **headers})
         # What is the same in all requests. To make it anew for each takes as long as all the rest.
@@ -80,15 +83,15 @@ class Caller:
 
     def kept(self) -> int:
         """How many connections wait for a next call."""
-        return sum(pool.kept() for pool in pools(self._session))
+        return sum(pool.kept() for pool in self._pools)
 
     def tidy(self, now: float) -> None:
         """Closes those that have waited for too long. `now`: monotonic seconds."""
-        for pool in pools(self._session):
+        for pool in self._pools:
             pool.tidy(now)
 
     def _send(self, request: requests.PreparedRequest) -> requests.Response:
         """By the adapter, which follows no redirect: that would carry key and question elsewhere. A session
         would only look for cookies, of which there are none."""
-        adapter = self._session.get_adapter(self._url)
-        return adapter.send(request, stream=True, timeout=self._timeouts, proxies=self._session.proxies)
+        proxies = self._session.proxies
+        return self._adapter.send(request, stream=True, timeout=self._timeouts, proxies=proxies)

@@ -1,7 +1,7 @@
 """Connections to an upstream: made so that they can be cut in any phase, and kept for the next call.
 
 The one place that reaches into urllib3: its connections here make their sockets themselves and hand them out,
-and its pools keep those whose answer was read to its end, no others. Used by upstream.py only.
+and its pools keep those whose answer was read to its end, no others. Used by caller.py only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import http.client
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -26,7 +25,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from app.relay.body import END, READ_SIZE, Chunks
+from app.relay.body import END, NOTHING_YET, READ_SIZE, Chunks
 from app.relay.line import current
 
 # Seconds that a connection is kept unused: less than proxies and balancers give one that is silent. A server
@@ -36,7 +35,6 @@ IDLE = 30.0
 LATE = 1.0
 # Reads that the rest of an answer may take: it is the word `[DONE]` as a rule, or nothing but the END.
 REST = 4
-_NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class _Answer(http.client.HTTPResponse):
@@ -71,7 +69,7 @@ class _Held:
                 self.rest.feed(data)
                 if not data or self.rest.error or len(self.rest.tail) > len(END):
                     break
-        except _NOTHING_YET:
+        except NOTHING_YET:
             return bool(self.rest.tail == END)
         except OSError:
             pass
@@ -312,9 +310,3 @@ def keep(response: requests.Response, hand: socket.socket, rest: Chunks) -> None
     raw._connection.hand, raw._connection.rest = hand, rest
     raw._fp.close()  # or the connection would wait for somebody to read its answer
     raw.release_conn()
-
-
-def pools(session: requests.Session) -> list[Any]:
-    """Those of a session that keep connections."""
-    adapters = {adapter for adapter in session.adapters.values() if isinstance(adapter, _Adapter)}
-    return [pool for adapter in adapters for pool in adapter.pools]

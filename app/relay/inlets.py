@@ -14,13 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from app.relay.body import READ_SIZE, Body
+from app.relay.body import NOTHING_YET, READ_SIZE, Body
 from app.relay.turns import TURN, Turns
 
 READABLE = 1  # EPOLLIN, which not every system's `select` has
 # Sockets that are read between two looks at what else there is to do.
 FEW = 64
-_NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 # Reads a body to its end, or until it wants no more; raises what it raises.
 Read = Callable[[Body], None]
@@ -59,7 +58,7 @@ class Inlet:
         """Takes what came with the head, and what TLS has decrypted of the rest. Whether more is wanted."""
         try:
             rest = self.body.rest_of_head()
-        except _NOTHING_YET:
+        except NOTHING_YET:
             rest = b""
         if rest and not self.body.received(rest):
             return False
@@ -72,7 +71,7 @@ class Inlet:
             while not self.over:
                 try:
                     data = self._recv(READ_SIZE)
-                except _NOTHING_YET:  # here only: what is fed may raise the same, and mean it
+                except NOTHING_YET:  # here only: what is fed may raise the same, and mean it
                     return
                 self.over = not self._received(data)
                 if self._pending is None or not self._pending():

@@ -13,14 +13,13 @@ from collections.abc import Iterable, Iterator
 import sseclient
 
 from app.errors import UpstreamError
-from app.relay.alike import Alike
+from app.relay.alike import DATA, Alike
 from app.relay.deltas import Said
 from app.relay.frames import Frames
 from app.relay.payloads import Payloads
 
 # An event's name where it has none. [spec]
 _MESSAGE = "message"
-_DATA = b"data: "
 # What stands in the place of a secret.
 HIDDEN = b"***"
 
@@ -81,9 +80,9 @@ class Parser:
 
     def _in_full(self, event: bytes) -> Iterable[Said]:
         """What one event says, without its blank line."""
-        if not event.startswith(_DATA) or b"\n" in event:
+        if not event.startswith(DATA) or b"\n" in event:
             return (said for name, payload in fields(event) for said in self._payloads.said(payload, name))
-        said = self._payloads.said(event[len(_DATA) :])
+        said = self._payloads.said(event[len(DATA) :])
         self._alike.learn(event, said)
         return said
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import select
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from bench.hubs.built import program
@@ -23,6 +23,11 @@ class Client:
     def __init__(self, arguments: Sequence[str]) -> None:
         command = [str(program("sseload")), *arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    @classmethod
+    def of(cls, port: int, pids: Iterable[int], arguments: Sequence[str]) -> Client:
+        """One that asks the server on this port, whose processes these are."""
+        return cls(["--port", str(port), "--pids", ",".join(map(str, pids)), *arguments])
 
     def __enter__(self) -> Client:
         return self
@@ -64,6 +69,12 @@ class Client:
 def busy(result: Result) -> bool:
     """Whether others took so much of the cores meanwhile that this is no measurement."""
     return result.get("others", 0.0) > FOREIGN * result.get("wall", 0.0) + FREE
+
+
+def disturbed(results: Sequence[Result]) -> str:
+    """What others took of the cores at most, marked where that makes one of them no measurement."""
+    share = max(result["others"] / result["wall"] for result in results)
+    return f"{share:.0%}" + (" **busy**" if any(map(busy, results)) else "")
 
 
 def faults(result: Result) -> dict[str, int]:

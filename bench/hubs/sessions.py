@@ -105,9 +105,8 @@ def sampled(
 @contextmanager
 def _asked(server: str, cores: tuple[int, int], settings: dict[str, str]) -> Iterator[Client]:
     with started(server, cores[0], settings) as running:
-        pids = ",".join(map(str, running.pids))
         with on_core(cores[1]):
-            client = Client(["--port", str(running.port), "--pids", pids, *running.arguments])
+            client = Client.of(running.port, running.pids, running.arguments)
         with client:
             yield client
 

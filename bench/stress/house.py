@@ -87,6 +87,13 @@ class Caller:
         self._connection.close()
 
 
+def probed(port: int, **query: float) -> dict[str, Any]:
+    """What a server's process holds (tests/rig/probe.py), asked on a connection of its own."""
+    with contextlib.closing(Caller(port)) as caller:
+        path = "/probe?" + "&".join(f"{name}={value}" for name, value in query.items())
+        return caller.call("GET", path, headers={"Connection": "close"}).json
+
+
 class House:
     """One server for the scenarios that can live with its settings.
 
@@ -207,10 +214,7 @@ class House:
     # --- what the server holds
 
     def probe(self, **query: int) -> dict[str, Any]:
-        caller = Caller(self.port)
-        with contextlib.closing(caller):
-            path = "/probe?" + "&".join(f"{name}={value}" for name, value in query.items())
-            return caller.call("GET", path, headers={"Connection": "close"}).json
+        return probed(self.port, **query)
 
     def later(self) -> dict[str, Any]:
         """Puts the server's clock forward, beyond all that it keeps."""

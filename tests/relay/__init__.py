@@ -29,6 +29,8 @@ from app.relay.deltas import Said
 from app.relay.generation import Generation, Question
 from app.relay.line import Line
 from app.relay.upstream import Upstream
+from tests.rig.reading import eventually
+from tests.rig.upstream import ScriptedUpstream
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -59,6 +61,15 @@ def heard(
 
     upstream.ask(body, line or Line(), hear)
     return said
+
+
+def ended(upstream: ScriptedUpstream, count: int = 1) -> None:
+    """Waits until the last bytes of its first `count` answers are out, which follow `[DONE]` by a moment."""
+
+    def how() -> list[str]:
+        return [request["ended"] for request in upstream.state()["requests"][:count]]
+
+    eventually(lambda: how() == ["whole"] * count)
 
 
 def responded(sock: socket.socket) -> requests.Response:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from app.relay.line import Line
 from app.relay.relay import Relay
 from app.relay.upstream import Upstream
 from app.relay.worker import Worker
+from tests.hub.ends import reset
 from tests.relay import (
     ASKED,
     CHUNKED,
@@ -35,6 +35,7 @@ from tests.relay import (
     Puppet,
     chunk,
     encrypted,
+    ended,
     heard,
     in_greenlets,
     make_question,
@@ -92,19 +93,15 @@ def kept(puppet: Puppet) -> Iterator[tuple[Upstream, socket.socket]]:
         yield subject, sock
 
 
-def reset(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
 # --- which are kept --------------------------------------------------------------------------------------
 
 
 def test_a_connection_serves_one_answer_after_the_other(upstream: ScriptedUpstream) -> None:
     upstream.script(default=script.deltas(["a"]))
     subject = Upstream(upstream.url)
-    for _ in range(5):
+    for asked in range(5):
         assert Call(subject).text() == "a"
+        ended(upstream, asked + 1)  # a call that came before would open one of its own
     assert (upstream.state()["opened"], subject.kept()) == (1, 1)
 
 

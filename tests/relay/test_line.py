@@ -30,6 +30,7 @@ from tests.relay import (
     Puppet,
     chunk,
     encrypted,
+    ended,
     heard,
     in_greenlets,
     promptly,
@@ -143,6 +144,7 @@ def test_a_second_call_is_cut_like_the_first_whichever_connection_serves_it(
     upstream.script(script.deltas(["a"]), script.silence())
     first = Upstream(upstream.url, kept=kept)
     heard(first)
+    ended(upstream)
     line = Line()
     call = Beside(lambda: heard(first, line=line))
     eventually(lambda: len(upstream.state()["requests"]) == 2)
