@@ -1,6 +1,7 @@
 /**
  * One event stream kept alive over fetch: an EventSource that can send headers, tells the status and notices silence.
- * Touches the network, the clock and the page's visibility, all of which can be handed in. It only ever sends GET.
+ * Touches the network, the clock and the page's visibility, all of which can be handed in. What is not a GET it sends
+ * once and never again.
  *
  *     const source = newEventSource({ clientId, headers, onMessage, onError, onOpen });
  *     source.close();
@@ -8,6 +9,8 @@
 
 import { BOUNDS, retryAfter, verdict, wait } from './backoff.js';
 import { createParser } from './parser.js';
+import { address, asHeader, bodyOf, orAborted, saysGoodbye } from './request.js';
+import { isHidden, onWake } from './waking.js';
 
 export const CONNECTING = 0;
 export const OPEN = 1;
@@ -15,58 +18,45 @@ export const CLOSED = 2;
 
 /** Bytes that arrived while the page slept get this long to be read before the stream is taken for dead. */
 const WAKE_GRACE = 2_000;
-const WAKERS = ['pageshow', 'online'];
+const SILENCE = 'no byte for too long';
+const UNKNOWN = { status: 0, statusText: '', headers: null, requestId: '' };
 
-/**
- * Opens a stream and returns its `Source`.
- *
- * clientId            whose events to read; left out, the server issues one
- * headers             sent with each request, or a function that gives them
- * onMessage(event)    {data, lastEventId}: `data` is the text of one event, also the literal `[DONE]`
- * onError(event)      {status, statusText, headers, fatal, willRetry, retryInMs, error}; status 0: no answer
- * onOpen(event)       the head has come
- * onStatus(status)    {state: 'connecting' | 'open' | 'waiting' | 'closed', retryInMs, reason}
- * url                 where the stream is, by default `sse/createConnect` beside the page
- * lastEventId         the cursor to start after; later ones are taken from the stream
- * heartbeatTimeout    ms without a byte after which the stream is taken for dead (0: never)
- * closeOnDone         close after `[DONE]`, and ask the server to (default)
- * retry               {min, max} of the waits that the server does not prescribe
- * fetch, signal       in the place of the global one; closes the source when aborted
- */
+/** Opens a stream and returns its `Source`. The options are in index.d.ts, and in docs/client.md with their reasons. */
 export function newEventSource(options = {}) {
-  return new Source(options);
+  return new Source({ ...options, url: address(options) });
+}
+
+/** Makes the callbacks of the options listeners, so that one that throws is reported and breaks nothing. */
+export function listen(source, { onMessage, onError, onOpen, onStatus }) {
+  if (onMessage) source.addEventListener('message', onMessage);
+  if (onError) source.addEventListener('error', onError);
+  if (onOpen) source.addEventListener('open', onOpen);
+  if (onStatus) source.addEventListener('status', (event) => onStatus(event.detail));
 }
 
 /** What `newEventSource` returns. Also dispatches `open`, `error`, `message` and named events to listeners. */
-class Source extends EventTarget {
+export class Source extends EventTarget {
   #options;
   #state = CONNECTING;
-  #url;
   #lastEventId;
+  #token;
   #asked = null; // what `retry:` said
-  #failures = 0;
+  #failures = 0; // attempts in a row that brought no event
   #attempt = null; // the AbortController of the request that runs
   #timer = 0; // of the next attempt, or of the watchdog: never both at once
-  #heardAt = 0;
-  #wake = () => this.#onWake();
+  #dueAt = 0; // when that is
+  #sleep = onWake(() => this.reconnect());
 
   constructor(options) {
     super();
-    const { onMessage, onError, onOpen, onStatus, signal } = options;
+    const { signal } = options;
     this.#options = {
-      heartbeatTimeout: 60_000, closeOnDone: true, headers: {}, ...options,
+      heartbeatTimeout: 60_000, closeOnDone: true, method: 'GET', maxRetries: Infinity, ...options,
       retry: { ...BOUNDS, ...options.retry },
       fetch: options.fetch ?? ((...request) => globalThis.fetch(...request)),
     };
-    this.#url = address(this.#options);
     this.#lastEventId = options.lastEventId ?? '';
-    // As listeners, so that one that throws is reported and does not look like a broken link.
-    if (onMessage) this.addEventListener('message', onMessage);
-    if (onError) this.addEventListener('error', onError);
-    if (onOpen) this.addEventListener('open', onOpen);
-    if (onStatus) this.addEventListener('status', (event) => onStatus(event.detail));
-    for (const name of WAKERS) globalThis.addEventListener?.(name, this.#wake);
-    globalThis.document?.addEventListener('visibilitychange', this.#wake);
+    listen(this, options);
     signal?.addEventListener('abort', () => this.close(), { once: true });
     if (signal?.aborted) this.close();
     // A turn later, so that the one who opened it can add listeners first.
@@ -74,40 +64,52 @@ class Source extends EventTarget {
   }
 
   get readyState() { return this.#state; }
-  get url() { return this.#url; }
+  get url() { return this.#options.url; }
+  get withCredentials() { return Boolean(this.#options.withCredentials); }
   get lastEventId() { return this.#lastEventId; }
 
   /** Ends the stream for good; safe to call again. */
   close(reason = 'asked') {
     if (this.#state === CLOSED) return;
+    this.#end();
+    this.#say('closed', { reason });
+  }
+
+  /** Does not wait for the next attempt but makes it now; a link that stands is looked at for its silence. */
+  reconnect() {
+    if (this.#state === CLOSED) return;
+    if (!this.#attempt) this.#connect();
+    else if (this.#options.heartbeatTimeout) this.#watch(Math.max(this.#dueAt - Date.now(), WAKE_GRACE));
+  }
+
+  /** Does what is overdue, hidden or not: another page that is looked at depends on this one's stream. */
+  check() {
+    if (this.#state === CLOSED || Date.now() < this.#dueAt + WAKE_GRACE) return;
+    if (this.#attempt) this.#attempt.abort(new Error(SILENCE));
+    else this.#connect();
+  }
+
+  #end() {
     this.#state = CLOSED;
     clearTimeout(this.#timer);
     this.#attempt?.abort();
     this.#attempt = null; // what is still in the pipe is delivered to nobody
-    for (const name of WAKERS) globalThis.removeEventListener?.(name, this.#wake);
-    globalThis.document?.removeEventListener('visibilitychange', this.#wake);
-    this.#say('closed', { reason });
-  }
-
-  /** Does not wait for the next attempt but makes it now. */
-  reconnect() {
-    if (this.#state === CONNECTING && !this.#attempt) this.#connect();
+    this.#sleep();
   }
 
   async #connect() {
     if (this.#state === CLOSED) return;
     const attempt = (this.#attempt = new AbortController());
-    const known = { status: 0, statusText: '', headers: null };
-    const { fetch } = this.#options;
+    const known = { ...UNKNOWN };
     this.#state = CONNECTING;
     this.#say('connecting');
     this.#heard();
     try {
-      const response = await fetch(this.#url, this.#request(attempt.signal));
-      known.status = response.status;
-      known.statusText = response.statusText;
-      known.headers = response.headers;
+      const response = await orAborted(this.#ask(attempt.signal), attempt.signal);
+      const { status, statusText, headers } = response;
+      Object.assign(known, { status, statusText, headers, requestId: headers.get('x-request-id') ?? '' });
       if (this.#admit(response, known)) await this.#read(response.body, attempt);
+      if (this.#attempt === attempt && !this.#isRepeatable) return this.close('ended');
       throw new Error('the stream ended');
     } catch (error) {
       // Whatever breaks a link is called differently by each browser: it is a lost link all the same.
@@ -115,12 +117,26 @@ class Source extends EventTarget {
     }
   }
 
-  #request(signal) {
-    const given = this.#options.headers;
-    const headers = new Headers(typeof given === 'function' ? given() : given);
+  get #isRepeatable() { return this.#options.method.toUpperCase() === 'GET'; }
+
+  /** The response; a token that is refused is asked for once more, except for what must not be sent twice. */
+  async #ask(signal) {
+    const { fetch, url, getToken } = this.#options;
+    const response = await fetch(url, await this.#request(signal, false));
+    if (response.status !== 401 || !getToken || !this.#isRepeatable) return response;
+    response.body?.cancel().catch(() => {});
+    return fetch(url, await this.#request(signal, true));
+  }
+
+  async #request(signal, refused) {
+    const { headers: given, getToken, method, body, withCredentials } = this.#options;
+    const headers = new Headers(await (typeof given === 'function' ? given() : given));
     headers.set('Accept', 'text/event-stream');
     if (this.#lastEventId) headers.set('Last-Event-ID', asHeader(this.#lastEventId));
-    return { headers, signal, cache: 'no-store' };
+    if (getToken && (refused || !this.#token)) this.#token = await getToken({ refused });
+    if (this.#token) headers.set('Authorization', `Bearer ${this.#token}`);
+    const credentials = withCredentials ? 'include' : 'same-origin';
+    return { method, ...bodyOf(body, headers), headers, signal, cache: 'no-store', credentials };
   }
 
   /** Whether the head is that of a stream; otherwise throws, or closes where there is to be none. */
@@ -140,7 +156,7 @@ class Source extends EventTarget {
       return true;
     }
     response.body?.cancel().catch(() => {});
-    throw new Error(isStream ? `status ${response.status}` : `status ${response.status}, and not an event stream`);
+    throw new Error(`status ${response.status}${isStream ? '' : ', and not an event stream'}`);
   }
 
   async #read(body, attempt) {
@@ -150,6 +166,7 @@ class Source extends EventTarget {
       onEvent: (event) => { if (this.#attempt === attempt) this.#deliver(event); },
     });
     const reader = body.getReader();
+    attempt.signal.addEventListener('abort', () => reader.cancel().catch(() => {}));
     for (;;) {
       const { done, value } = await reader.read();
       if (done || this.#attempt !== attempt) return;
@@ -163,7 +180,8 @@ class Source extends EventTarget {
     this.#failures = 0;
     // Kept before it is delivered: who reads source.lastEventId while handling an event means that event.
     this.#lastEventId = lastEventId;
-    this.dispatchEvent(new MessageEvent(type, { data, lastEventId }));
+    const { origin } = new URL(this.url);
+    this.dispatchEvent(new MessageEvent(type, { data, lastEventId, origin }));
     if (type !== 'message') return;
     if (data === '[DONE]' && this.#options.closeOnDone) this.close('done');
     else if (saysGoodbye(data)) this.close('dismissed');
@@ -174,18 +192,17 @@ class Source extends EventTarget {
     this.#attempt.abort();
     this.#attempt = null;
     if (this.#state === CLOSED) return;
-    const fatal = Boolean(known.fatal) || error instanceof RangeError;
-    const retryInMs = fatal ? null : this.#nextWait(known);
-    this.#state = CONNECTING;
-    this.dispatchEvent(Object.assign(new Event('error'), { ...known, fatal, willRetry: !fatal, retryInMs, error }));
-    if (this.#state === CLOSED) return; // by a listener
-    if (fatal) {
-      this.close('fatal');
-      return;
+    const mayHelp = !known.fatal && !(error instanceof RangeError) && this.#isRepeatable;
+    const willRetry = mayHelp && this.#failures < this.#options.maxRetries;
+    const retryInMs = willRetry ? this.#nextWait(known) : null;
+    if (willRetry) this.#state = CONNECTING;
+    else this.#end(); // [spec] closed before it is told, so that a listener sees that this was the last
+    this.dispatchEvent(Object.assign(new Event('error'), { ...known, fatal: !willRetry, willRetry, retryInMs, error }));
+    if (!willRetry) this.#say('closed', { reason: 'fatal' });
+    else if (this.#state !== CLOSED) { // by a listener
+      this.#after(retryInMs, () => this.#connect());
+      this.#say('waiting', { retryInMs });
     }
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#connect(), retryInMs);
-    this.#say('waiting', { retryInMs });
   }
 
   #nextWait(known) {
@@ -199,54 +216,24 @@ class Source extends EventTarget {
 
   /** Any byte counts as a sign of life, a comment too. */
   #heard() {
-    this.#heardAt = Date.now();
-    this.#watch(this.#options.heartbeatTimeout);
+    this.#watch(this.#options.heartbeatTimeout || Infinity);
   }
 
   #watch(ms) {
+    this.#after(ms, () => {
+      // Timers of a hidden page are throttled and its network may be frozen: silence proves nothing there.
+      if (!isHidden()) this.#attempt?.abort(new Error(SILENCE));
+    });
+  }
+
+  #after(ms, act) {
     clearTimeout(this.#timer);
-    if (this.#options.heartbeatTimeout) this.#timer = setTimeout(() => this.#onSilence(), ms);
-  }
-
-  #onSilence() {
-    // Timers of a hidden page are throttled and its network may be frozen: silence proves nothing there.
-    if (!globalThis.document?.hidden) this.#attempt?.abort(new Error('no byte for too long'));
-  }
-
-  #onWake() {
-    if (globalThis.document?.hidden) return;
-    if (!this.#attempt) this.reconnect();
-    else if (this.#options.heartbeatTimeout) {
-      const left = this.#options.heartbeatTimeout - (Date.now() - this.#heardAt);
-      this.#watch(Math.max(left, WAKE_GRACE));
-    }
+    this.#dueAt = Date.now() + ms;
+    if (ms < Infinity) this.#timer = setTimeout(act, ms);
   }
 
   #say(state, more = {}) {
-    this.dispatchEvent(new CustomEvent('status', { detail: { state, retryInMs: null, reason: '', ...more } }));
-  }
-}
-
-function address({ url = 'sse/createConnect', clientId, lastEventId, closeOnDone }) {
-  const full = new URL(url, globalThis.document?.baseURI);
-  if (clientId) full.searchParams.set('clientId', clientId);
-  if (!closeOnDone) full.searchParams.set('closeOnDone', 'false');
-  if (lastEventId) full.searchParams.set('lastEventId', lastEventId);
-  return full.href;
-}
-
-/** [spec] The id is sent as UTF-8; a header of fetch takes bytes, one character each. */
-function asHeader(id) {
-  return String.fromCharCode(...new TextEncoder().encode(id));
-}
-
-/** Whether the server ended this stream for good: `closing` with `reconnect: false`. */
-function saysGoodbye(data) {
-  if (!data.includes('"closing"')) return false; // most events: no second parse
-  try {
-    const event = JSON.parse(data);
-    return event?.type === 'closing' && event.reconnect === false;
-  } catch {
-    return false;
+    const detail = { state, retryInMs: null, reason: '', ...more };
+    this.dispatchEvent(Object.assign(new Event('status'), { detail }));
   }
 }
