@@ -1,0 +1,1 @@
+"""What drawing an answer costs a browser: `python -m bench.front`."""
