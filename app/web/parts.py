@@ -16,6 +16,7 @@ from app.hub.sweep import Sweep
 from app.relay.relay import Relay
 from app.settings import Settings
 from app.web.address import Addresses
+from app.web.built import Assets
 from app.web.files import Files
 from app.web.streams import Streams
 
@@ -38,6 +39,7 @@ class Parts:
     streams: Streams
     addresses: Addresses
     files: Files
+    assets: Assets
 
     def drain(
         self,

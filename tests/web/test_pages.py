@@ -45,7 +45,7 @@ def test_every_answer_forbids_guessing_its_type_and_telling_others_where_one_cam
 def test_everything_the_page_names_is_there(make_edge: MakeEdge, prefix: str) -> None:
     edge = make_edge(url_prefix=prefix)
     links = LINK.findall(edge.get(f"{prefix}/").text)
-    assert len(links) > 5
+    assert len(links) >= 4  # the icon twice, the style, the script
     for link in links:
         assert link.startswith(f"{prefix}/static/"), link
         with edge.get(link) as response:
