@@ -16,10 +16,13 @@ def counted(count: int) -> str:
 
 
 class ChatPage:
-    """`chat.ask("hello"); chat.finished(); chat.text`. The newest answer is meant where none is named."""
+    """`chat.ask("hello"); chat.answers(1); chat.text`. The newest answer is meant where none is named.
 
-    def __init__(self, page: Page) -> None:
-        self.page = page
+    root: JavaScript for what the chat stands in, the page itself or a shadow root.
+    """
+
+    def __init__(self, page: Page, root: str = "document") -> None:
+        self.page, self.root = page, root
         page.set_default_timeout(TIMEOUT)
 
     def open(self, url: str) -> ChatPage:
@@ -53,7 +56,7 @@ class ChatPage:
         """Waits until that many answers stand there and the newest is over."""
         self.until(
             f"""(count) => {{
-            const all = [...document.querySelectorAll('.answer')];
+            const all = [...{self.root}.querySelectorAll('.answer')];
             return all.length === count && {OVER}.includes(all.at(-1).dataset.phase);
         }}""",
             count,
@@ -66,13 +69,14 @@ class ChatPage:
 
     def until_text(self, part: str) -> ChatPage:
         """Waits until an answer holds this text."""
-        texts = "[...document.querySelectorAll('.answer > .text')]"
+        texts = f"[...{self.root}.querySelectorAll('.answer > .text')]"
         self.until(f"(part) => {texts}.some((text) => text.textContent.includes(part))", part)
         return self
 
     def until_says(self, words: str) -> ChatPage:
         """Waits until these words can be seen anywhere on the page."""
-        self.until("(words) => document.body.innerText.includes(words)", words)
+        where = "document.body" if self.root == "document" else f"{self.root}?.querySelector('.chat')"
+        self.until(f"(words) => {where}?.innerText.includes(words)", words)
         return self
 
     @property

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from tests.browser.chat_page import ChatPage
+from tests.rig.front import build_front
 from tests.rig.optional import missing
 from tests.rig.serving import Server
 
@@ -25,6 +26,12 @@ ARGS = [
     "--disable-sync",
 ]
 NewPage = Callable[..., ChatPage]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def front() -> None:
+    """What the pages are made of is built from the sources as they are now."""
+    build_front()
 
 
 @pytest.fixture(scope="session")

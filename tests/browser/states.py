@@ -8,8 +8,8 @@ from playwright.sync_api import Page
 
 # Plays steps on the state: an event of the server as it is, or {act: name, …} for what the page does itself.
 PLAY = """async (steps) => {
-    const { emptyState, receive } = await import('/static/src/page/state.js');
-    const actions = await import('/static/src/page/actions.js');
+    const { emptyState, receive } = await import('/static/src/chat/state.js');
+    const actions = await import('/static/src/chat/actions.js');
     let state = { ...emptyState(), loading: false };
     let at = 1_000;
     for (const { act, ...step } of steps) {

@@ -106,20 +106,43 @@ def test_chinese_with_emoji_is_there_to_the_last_character(
     assert chat.state.startswith("已完成")
 
 
-def test_line_breaks_and_markup_are_shown_as_they_were_written(
-    chat: ChatPage, upstream: ScriptedUpstream
+@pytest.fixture
+def plain(page: Page, server: Server) -> ChatPage:
+    """The chat where the module that draws Markdown cannot be had."""
+    page.route("**/static/dist/markdown-*", lambda route: route.abort())
+    return ChatPage(page).open(server.url)
+
+
+def test_line_breaks_and_markup_are_shown_as_they_were_written_where_there_is_no_markdown(
+    plain: ChatPage, upstream: ScriptedUpstream
 ) -> None:
     text = "a\n\n  <b>bold?</b> <script>alert(1)</script>\r\n&amp;\tend\n"
     upstream.script(script.deltas([text]))
-    chat.ask("<i>hi</i>").answers(1)
-    assert (chat.questions, chat.text) == (["<i>hi</i>"], text)
+    plain.ask("<i>hi</i>").answers(1)
+    assert (plain.questions, plain.text) == (["<i>hi</i>"], text)
 
 
-def test_a_text_in_many_blocks_is_the_same_text(chat: ChatPage, upstream: ScriptedUpstream) -> None:
+def test_a_plain_text_in_many_blocks_is_the_same_text(plain: ChatPage, upstream: ScriptedUpstream) -> None:
     upstream.script(script.counted(1_500, text="line {i}\n\nof many\n"))
+    plain.ask().answers(1)
+    assert plain.text == "".join(f"line {i}\n\nof many\n" for i in range(1_500))
+    assert plain.page.locator(".answer > .text > div").count() > 3
+
+
+def test_markup_in_an_answer_is_read_and_not_run(chat: ChatPage, upstream: ScriptedUpstream) -> None:
+    upstream.script(script.deltas(["**bold** <script>alert(1)</script>\n\n", "<img src=x onerror=alert(1)>"]))
     chat.ask().answers(1)
-    assert chat.text == "".join(f"line {i}\n\nof many\n" for i in range(1_500))
-    assert chat.page.locator(".answer > .text > div").count() > 3
+    assert chat.page.locator(".answer .text strong").inner_text() == "bold"
+    assert "<script>alert(1)</script>" in chat.text
+    assert "<img src=x onerror=alert(1)>" in chat.text
+    assert chat.page.locator(".answer :is(script, img)").count() == 0
+
+
+def test_a_text_of_many_paragraphs_is_there_whole(chat: ChatPage, upstream: ScriptedUpstream) -> None:
+    upstream.script(script.counted(1_500, text="line {i}\n\nof many\n\n"))
+    chat.ask().answers(1)
+    chat.until("() => document.querySelectorAll('.answer .md p').length === 3000")
+    assert chat.text == "".join(f"line {i}of many" for i in range(1_500))
 
 
 def test_reasoning_is_folded_away_and_can_be_opened(chat: ChatPage, upstream: ScriptedUpstream) -> None:

@@ -31,9 +31,9 @@ RUNS = {"act": "answered", "answer": {**LOOKED, "state": "running"}}
 
 # The words under an answer at a time, and its state after the steps of states.py.
 WORDS = """async ([answer, now, language]) => {
-    const { createWords } = await import('/static/src/page/i18n.js');
-    const { phaseInWords } = await import('/static/src/page/turns.js');
-    return phaseInWords(createWords(language), answer, { now, isOnline: true });
+    const { loadWords } = await import('/static/src/chat/words.js');
+    const { phaseInWords } = await import('/static/src/chat/turns.js');
+    return phaseInWords(await loadWords(language), answer, { now, isOnline: true });
 }"""
 
 

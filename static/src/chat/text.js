@@ -5,6 +5,8 @@
 
 /** Characters after which the next line begins a block of its own, since a block that grows is laid out anew. */
 const BLOCK = 4_000;
+/** A line that is longer is cut all the same: to lay out 200 KB as one line takes seconds, in pieces a blink. */
+const LONGEST = 8_000;
 
 /** A long text added to at its end. All of it is in `element.textContent`, line breaks included. */
 export class GrowingText {
@@ -34,9 +36,9 @@ export class GrowingText {
   }
 
   #add(more) {
-    for (const line of more.split(/(?<=\n)/)) {
+    for (const line of more.split(/(?<=\n)/).flatMap(inPieces)) {
       // A line break at the end of a block is not seen there, and is copied once: the cut does not show.
-      if (!this.#node || (this.#node.length > BLOCK && this.#endsLine)) this.#begin();
+      if (!this.#node || (this.#node.length > BLOCK && this.#endsLine) || this.#node.length >= LONGEST) this.#begin();
       this.#node.appendData(line);
       this.#endsLine = line.endsWith('\n');
     }
@@ -47,6 +49,19 @@ export class GrowingText {
     this.element.append(make('div', {}, this.#node));
     this.element.hidden = false;
   }
+}
+
+/** A line in pieces of LONGEST at most, none of which begins in the middle of a character. */
+function inPieces(line) {
+  if (line.length <= LONGEST) return [line];
+  const pieces = [];
+  for (let at = 0; at < line.length;) {
+    const isWithin = /[\ud800-\udbff]/.test(line[at + LONGEST - 1] ?? '');
+    const end = at + LONGEST - (isWithin ? 1 : 0);
+    pieces.push(line.slice(at, end));
+    at = end;
+  }
+  return pieces;
 }
 
 /** An element with attributes; `text` becomes its content, `on` its listeners, other keys are set as attributes. */

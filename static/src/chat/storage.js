@@ -1,12 +1,10 @@
 /**
- * What the browser remembers of this page: small texts under `deltahub.`, per tab first, then for all tabs.
+ * What the browser remembers of a chat: small texts under a prefix, per tab first, then for all tabs.
  * Storage may be forbidden, full or private: then memory does, and the page works until it is reloaded.
  */
 
-const PREFIX = 'deltahub.';
-
-/** `shared` outlives the tab, `own` outlives a reload of it; both are Storage or a getter that may throw. */
-export function createStorage({ shared = () => localStorage, own = () => sessionStorage } = {}) {
+/** `prefix` sets the chats of one site apart. `shared` outlives the tab, `own` outlives a reload of it; both are Storage or a getter that may throw. */
+export function createStorage({ prefix = 'deltahub.', shared = () => localStorage, own = () => sessionStorage } = {}) {
   const memory = new Map();
   const places = [reachable(own), reachable(shared)];
 
@@ -15,7 +13,7 @@ export function createStorage({ shared = () => localStorage, own = () => session
     get(name) {
       if (memory.has(name)) return memory.get(name);
       for (const place of places) {
-        const text = attempt(() => place?.getItem(PREFIX + name));
+        const text = attempt(() => place?.getItem(prefix + name));
         if (text !== null && text !== undefined) return text;
       }
       return '';
@@ -24,7 +22,7 @@ export function createStorage({ shared = () => localStorage, own = () => session
     /** Keeps `text` in this tab and, unless `tabOnly`, for tabs to come. */
     set(name, text, { tabOnly = false } = {}) {
       memory.set(name, text);
-      for (const place of tabOnly ? places.slice(0, 1) : places) attempt(() => place?.setItem(PREFIX + name, text));
+      for (const place of tabOnly ? places.slice(0, 1) : places) attempt(() => place?.setItem(prefix + name, text));
     },
 
     /** The JSON kept under `name`, or null, also for what is not JSON: another version may have written it. */

@@ -1,6 +1,6 @@
 /**
  * What the reader can do: ask, ask again, stop, begin anew. Nothing typed is lost, and no question is put twice.
- * Touches no DOM; the network, the storage and the clock are handed in. Used by main.js.
+ * Touches no DOM; the network, the storage and the clock are handed in. Used by component.js.
  */
 
 import * as actions from './actions.js';
@@ -10,13 +10,17 @@ import { createStore } from './store.js';
 import { createSync, onlyFailedCalls, orMissing } from './sync.js';
 
 /**
- * openSource(options): newEventSource or the like. onChange(state) after every change; onAccepted(text) when a
- * question has reached the server; onTrouble(key) for what has no place in the state, a key of the texts.
+ * openSource(options): newEventSource or the like, given `stream` among others. onChange(state) after every change; onAccepted(text) when a
+ * question has reached the server; onTrouble(key) for what has no place in the state, a key of the texts. diagnose():
+ * why there is no answer, see sync.js. context(): what the model is told before all else, '' for nothing.
  */
-export function createChat({ api, clientId, storage, openSource, onChange, onAccepted, onTrouble, now = Date.now }) {
+export function createChat({
+  api, stream, storage, openSource, onChange, onAccepted, onTrouble, diagnose = async () => '', context = () => '',
+  now = Date.now,
+}) {
   const store = createStore({ onChange: changed, now });
   const sync = createSync({
-    store, api, clientId, storage, openSource, findUnsent, onGone: () => onTrouble('chat.gone'),
+    store, api, stream, storage, openSource, findUnsent, onGone: () => onTrouble('chat.gone'), diagnose,
   });
   const { act } = store;
   const bodies = new Map(); // generationId → the body of its POST: sent again it has to be the same
@@ -66,16 +70,27 @@ export function createChat({ api, clientId, storage, openSource, onChange, onAcc
     if (storage.getJSON('unsent')?.generationId === generationId) storage.setJSON('unsent', null, { tabOnly: true });
   }
 
-  /** A new question. `again`: whose place it takes; `messages`: what is told, where that is not the question alone. */
-  function ask(content, { again = '', messages = null } = {}) {
+  /** A new question. `again`, `from`: whose place it takes, see actions.asked. */
+  function ask(content, place = {}) {
     const generationId = newUUID();
-    act(actions.asked, { generationId, content, again });
+    act(actions.asked, { generationId, content, ...place });
     const { conversationId } = store.state;
-    // A conversation that the server has lost is told again, from what is on the screen.
-    const told = messages ?? (conversationId ? [] : actions.history(store.state, generationId));
-    const question = messages || told.length > 1 ? { messages: told } : { message: content };
+    const question = isStored(place) ? { message: content } : { messages: told(generationId) };
     void post(generationId, content, conversationId ? { conversationId, ...question } : question);
     sync.reconnect(); // who asks wants to read: a stream that was given up, or waits, is needed now
+  }
+
+  /** Whether what the question goes on from is what the server has stored; else it is told all that is on the screen. */
+  function isStored({ from = '' }) {
+    const { conversationId, turns } = store.state;
+    if (context() || from) return false;
+    if (!conversationId) return turns.filter(({ kind }) => kind === 'question').length === 1;
+    return turns.every(({ replaced = [] }) => !replaced.length);
+  }
+
+  function told(generationId) {
+    const said = actions.history(store.state, generationId);
+    return context() ? [{ role: 'system', content: context() }, ...said] : said;
   }
 
   async function post(generationId, content, body) {
@@ -146,11 +161,22 @@ export function createChat({ api, clientId, storage, openSource, onChange, onAcc
       act(actions.discarded, { generationId });
     },
 
-    /** Asks for an answer once more, in the place of the one that failed. */
+    /** Asks for an answer once more, in the place of the one there is. */
     retry(generationId) {
       const question = questionOf(generationId);
       if (!question || runningAnswers(store.state).length) return;
-      ask(question.content, { again: generationId, messages: actions.history(store.state, generationId) });
+      ask(question.content, { from: generationId });
+    },
+
+    /** Puts a question in the place of an earlier one and of all that follows it. Gives '' or why not. */
+    edit(generationId, text) {
+      if (store.state.loading) return 'ask.loading';
+      if (runningAnswers(store.state).length) return 'ask.wait';
+      const question = questionOf(generationId);
+      if (!question) return 'edit.gone';
+      forget(generationId);
+      ask(text.trim(), question.sending === 'failed' ? { again: generationId } : { from: generationId });
+      return '';
     },
 
     stop() {
@@ -168,6 +194,11 @@ export function createChat({ api, clientId, storage, openSource, onChange, onAcc
     dismiss: (key) => act(actions.dismissed, { key }),
 
     reconnect: () => sync.reconnect(),
+
+    /** Leaves the server and the storage alone from now on; an answer that runs goes on. */
+    close: () => sync.close(),
+
+    get state() { return store.state; },
 
     answer: (generationId) => findAnswer(store.state, generationId),
   };

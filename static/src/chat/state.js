@@ -1,11 +1,12 @@
 /**
- * What the page shows, and how each event of the server's stream changes it (docs/protocol.md §2).
+ * What the chat shows, and how each event of the server's stream changes it (docs/protocol.md §2).
  * Pure: `receive` takes a state and an event and gives the next state. What the reader does is in actions.js.
  *
  * state = {
  *   conversationId           '' until the first question was accepted
  *   turns                    in the order shown, each with a stable `key`:
- *     {kind: 'question', generationId, content, sending: 'sending' | 'sent' | 'failed', problem}
+ *     {kind: 'question', generationId, content, sending: 'sending' | 'sent' | 'failed', problem,
+ *      replaced}            the turns that it takes the place of, until the server has it
  *     {kind: 'answer', generationId, content, reasoning, refusal, tools, seq, attempt, rewritten, phase,
  *      position, startedAt, textAt, reason, code, message, retryable, usage, timing, model, stopping, unsure}
  *     {kind: 'line', text}
@@ -33,7 +34,7 @@ export function emptyState() {
 }
 
 export function newQuestion(generationId, content, sending = 'sent') {
-  return { kind: 'question', key: `${generationId}?`, generationId, content, sending, problem: null };
+  return { kind: 'question', key: `${generationId}?`, generationId, content, sending, problem: null, replaced: [] };
 }
 
 export function newAnswer(generationId, more = {}) {
@@ -196,7 +197,8 @@ function begun(state, event, at) {
   const asked = () => [...withoutRepeated(state.turns, content), newQuestion(generationId, content)];
   const turns = hasQuestion ? state.turns : asked();
   const next = { ...state, conversationId: event.conversationId, turns: [...turns, answer] };
-  return accepted(next, generationId);
+  // It may have been put in the place of an earlier one, which only the conversation tells.
+  return needing(accepted(next, generationId), { conversation: turns.length > 1 });
 }
 
 /** A question asked again replaces the one whose answer failed, as it does on the server. */
@@ -216,7 +218,7 @@ function isElsewhere(state, { generationId, conversationId }) {
 
 /** The server has the question, whatever became of the reply to its POST. */
 function accepted(state, generationId) {
-  return withTurn(state, `${generationId}?`, { sending: 'sent', problem: null });
+  return withTurn(state, `${generationId}?`, { sending: 'sent', problem: null, replaced: [] });
 }
 
 function unknown(state, { generationId }) {
@@ -264,10 +266,15 @@ function progress(known, text, at) {
   return { phase: hasText ? 'writing' : 'thinking', startedAt: known.startedAt ?? at, textAt };
 }
 
-/** The names of the tools asked for; a name comes in the first piece of each call. */
+/** The tools asked for, {index, name, given}. A call's name comes in its first piece, what it is given in any of them. */
 function withTools(tools, calls) {
-  const names = (Array.isArray(calls) ? calls : []).map((call) => call?.function?.name).filter(Boolean);
-  return names.length ? [...tools, ...names] : tools;
+  const pieces = (Array.isArray(calls) ? calls : []).filter((call) => call?.function);
+  return pieces.reduce((known, { index, function: { name = '', arguments: more = '' } }) => {
+    const at = known.findLastIndex((tool) => index !== undefined && tool.index === index);
+    const isNext = at < 0 || (name && known[at].given); // some servers give each call the same index
+    if (isNext) return name ? [...known, { index, name, given: more }] : known;
+    return known.with(at, { ...known[at], given: known[at].given + more });
+  }, tools);
 }
 
 /** `data` of a message is any JSON; people read its text. */

@@ -1,5 +1,5 @@
 /**
- * Draws the state, at most once a frame, touching only what differs. Knows the page's elements and the texts.
+ * Draws the state, at most once a frame, touching only what differs. Knows the frame's elements and the texts.
  * Holds no state of its own but what is on the screen; what the reader does goes to `on`.
  */
 
@@ -9,12 +9,15 @@ import { makeTurn } from './turns.js';
 
 const PATIENCE = 3_000; // ms of trouble that a reader is not bothered with
 const TICK = 500;
-const EXPLAINED = new Set(['overloaded', 'shutdown']); // reasons to be away that the server gave
+const EXPLAINED = new Set(['overloaded', 'shutdown', 'origin', 'policy']); // reasons to be away that are known
+const FIXED = new Set(['origin', 'policy']); // no wait mends these, so nobody is told to wait
 
 /** Whether the trouble with the link is worth a word. */
 export const isTroubled = ({ link }, now) => link.troubledAt !== null && now - link.troubledAt >= PATIENCE;
 
-export function createView({ elements, t, on, follow, composer, hint, announcer, now = Date.now }) {
+/** elements: see frame.js; renderer: see prose.js; level: of the headings of turns. */
+export function createView({ elements, t, level, renderer, on, follow, composer, hint, announcer, now = Date.now }) {
+  const tools = { t, level, renderer };
   const turns = new Map(); // key → what makeTurn gave
   const notices = new Map(); // key → element
   let state = null;
@@ -41,7 +44,7 @@ export function createView({ elements, t, on, follow, composer, hint, announcer,
     let before = null;
     for (const turn of state.turns) {
       keys.add(turn.key);
-      const part = turns.get(turn.key) ?? makeTurn(turn, t, on);
+      const part = turns.get(turn.key) ?? makeTurn(turn, tools, on);
       turns.set(turn.key, part);
       const place = before ? before.nextSibling : elements.log.firstChild;
       if (place !== part.element) elements.log.insertBefore(part.element, place);
@@ -52,6 +55,12 @@ export function createView({ elements, t, on, follow, composer, hint, announcer,
       before = part.element;
     }
     drop(turns, keys, (part) => part.element);
+  }
+
+  /** All turns anew: what they are drawn with has changed. */
+  function redraw() {
+    for (const part of turns.values()) part.drawn = null;
+    if (state) schedule();
   }
 
   function drawNotices() {
@@ -71,6 +80,7 @@ export function createView({ elements, t, on, follow, composer, hint, announcer,
     label(elements.bannerText, linkInWords(t, state.link, at));
     label(elements.bannerTry, t(isClosed ? 'link.again' : 'link.try'));
     elements.bannerTry.hidden = !isClosed && state.link.retryAt === null;
+    elements.banner.dataset.reason = state.link.reason;
   }
 
   function drawAround() {
@@ -93,13 +103,21 @@ export function createView({ elements, t, on, follow, composer, hint, announcer,
   }
 
   function schedule() {
-    frame ||= requestAnimationFrame(draw);
+    frame ||= requestAnimationFrame(draw); // a page behind others draws nothing, and needs not
   }
 
   return {
     show(next) {
       state = next;
       schedule();
+    },
+
+    redraw,
+
+    close() {
+      clearTimeout(timer);
+      cancelAnimationFrame(frame);
+      for (const part of turns.values()) part.close?.();
     },
   };
 }
@@ -108,6 +126,7 @@ function drop(shown, keys, elementOf) {
   for (const [key, part] of shown) {
     if (keys.has(key)) continue;
     elementOf(part).remove();
+    part.close?.();
     shown.delete(key);
   }
 }
@@ -125,8 +144,10 @@ function makeNotice({ level, text }, t, dismiss) {
 export function linkInWords(t, { state, retryAt, reason }, at, isOnLine = navigator.onLine) {
   if (state === 'closed') {
     const status = Number(reason.replace('http_', ''));
+    if (status === 401) return t('call.unauthorized');
     return status >= 400 ? t('link.refused', { status }) : t('link.closed');
   }
+  if (FIXED.has(reason)) return t(`link.${reason}`, { origin: location.origin });
   if (!isOnLine) return t('link.offline');
   if (retryAt === null) return t('link.connecting');
   const seconds = t.seconds(Math.max(1, Math.ceil((retryAt - at) / 1_000)) * 1_000);

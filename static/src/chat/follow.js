@@ -44,6 +44,7 @@ export function followEnd({ scroller, content, button }) {
   return {
     keep,
     toEnd,
+    close: () => observer.disconnect(),
 
     /** With the first turn the end is followed; a page without any begins at its top. */
     turn(on) {

@@ -8,16 +8,23 @@ import {
   withTurn,
 } from './state.js';
 
-/** A question is on its way. `again`: the generationId of the one it takes the place of. */
-export function asked(state, { generationId, content, again = '' }) {
-  const kept = again ? state.turns.filter((turn) => turn.generationId !== again) : state.turns;
-  const turns = [...kept, newQuestion(generationId, content, 'sending'), newAnswer(generationId)];
-  return { ...state, turns };
+/**
+ * A question is on its way. `again`: the generationId of one that was not sent, whose place it takes; `from`: of the
+ * one that it takes the place of together with all that follows it.
+ */
+export function asked(state, { generationId, content, again = '', from = '' }) {
+  const start = from ? state.turns.findIndex((turn) => turn.generationId === from) : Infinity;
+  const goes = (turn, index) => turn.kind !== 'line' && (index >= start || (again && turn.generationId === again));
+  const gone = state.turns.filter(goes);
+  const replaced = gone.flatMap((turn) => (turn.sending === 'failed' ? turn.replaced : [turn]));
+  const question = { ...newQuestion(generationId, content, 'sending'), replaced };
+  const kept = state.turns.filter((turn) => !gone.includes(turn));
+  return { ...state, turns: [...kept, question, newAnswer(generationId)] };
 }
 
 /** The POST was answered with 201, or 200 for one that had arrived before. */
 export function accepted(state, { generationId, conversationId }) {
-  const next = withTurn(state, `${generationId}?`, { sending: 'sent', problem: null });
+  const next = withTurn(state, `${generationId}?`, { sending: 'sent', problem: null, replaced: [] });
   return { ...next, conversationId, lost: false };
 }
 
@@ -30,9 +37,10 @@ export function refused(state, { generationId, problem }) {
   return problem.status === 404 ? { ...next, conversationId: '', lost: true } : next;
 }
 
-/** The reader gives up a question that was not sent. */
+/** The reader gives up a question that was not sent: what it was to take the place of comes back. */
 export function discarded(state, { generationId }) {
-  return { ...state, turns: state.turns.filter((turn) => turn.generationId !== generationId) };
+  const given = (turn) => (turn.generationId === generationId ? (turn.replaced ?? []) : [turn]);
+  return { ...state, turns: state.turns.flatMap(given) };
 }
 
 export function stopping(state, { generationId, stopping: value = true }) {

@@ -1,22 +1,25 @@
 /**
  * One turn of the conversation as elements: a question, an answer, a line in between.
- * Each maker gives {element, update(turn, around)}; `around` is {now, isOnline, isLast}. `on` are the reader's actions.
+ * Each maker gives {element, update(turn, around)}; `around` is {now, isOnline, isLast}. `on` are the reader's actions,
+ * `tools` what it is made with: {t, level (of headings), renderer (see prose.js)}.
  */
 
-import { GrowingText, label, make } from './text.js';
+import { Prose } from './prose.js';
 import { isOver } from './state.js';
+import { GrowingText, label, make } from './text.js';
 
 const MAKERS = { question: makeQuestion, answer: makeAnswer, line: makeLine };
 
-export const makeTurn = (turn, t, on) => MAKERS[turn.kind](turn, t, on);
+export const makeTurn = (turn, tools, on) => MAKERS[turn.kind](turn, tools, on);
 
-function makeQuestion({ generationId }, t, on) {
+function makeQuestion({ generationId }, { t, level }, on) {
   const text = new GrowingText(make('div', { class: 'text', dir: 'auto' }));
   const word = make('span', { class: 'word' });
   const again = button(t('question.retry'), 'strong', () => on.sendAgain(generationId));
   const discard = button(t('question.discard'), '', () => on.discard(generationId));
-  const footer = make('div', { class: 'state' }, word, again, discard);
-  const element = make('article', { class: 'turn question' }, heading(t('you')), text.element, footer);
+  const edit = button(t('question.edit'), 'quiet', () => on.edit(generationId));
+  const footer = make('div', { class: 'state' }, word, again, edit, discard);
+  const element = make('article', { class: 'turn question' }, heading(t('you'), level), text.element, footer);
 
   return {
     element,
@@ -24,7 +27,8 @@ function makeQuestion({ generationId }, t, on) {
       text.show(content);
       element.dataset.sending = sending;
       const failed = sending === 'failed';
-      footer.hidden = sending === 'sent';
+      word.hidden = sending === 'sent';
+      edit.hidden = sending === 'sending';
       again.hidden = discard.hidden = !failed;
       label(word, failed ? `${t('question.failed')} · ${callInWords(t, problem)}` : t('question.sending'));
       word.title = problem?.detail ?? '';
@@ -32,41 +36,67 @@ function makeQuestion({ generationId }, t, on) {
   };
 }
 
-function makeAnswer({ generationId }, t, on) {
+function makeAnswer({ generationId }, { t, level, renderer }, on) {
   const thoughts = new GrowingText(make('div', { class: 'text', dir: 'auto' }));
   const summary = make('summary');
   const details = make('details', { class: 'thoughts' }, summary, thoughts.element);
-  const text = new GrowingText(make('div', { class: 'text', dir: 'auto' }));
+  const text = new Prose(make('div', { class: 'text', dir: 'auto' }), renderer);
   const refusal = new GrowingText(make('div', { class: 'text refusal', dir: 'auto' }));
-  const tools = make('p', { class: 'tools' });
+  const tools = makeTools(t);
   const problem = makeProblem(t);
   const footer = makeFooter(t, {
     copy: (control) => on.copy(generationId, control), retry: () => on.retry(generationId),
   });
   const element = make('article', { class: 'turn answer', 'data-generation': generationId },
-    heading(t('model')), details, text.element, refusal.element, tools, problem.element, footer.element);
+    heading(t('model'), level), details, text.element, refusal.element, tools.element, problem.element, footer.element);
 
   return {
     element,
+    close: () => text.close(),
     update(answer, around) {
       element.dataset.phase = answer.phase;
       element.toggleAttribute('data-waiting', !around.isOnline);
-      text.show(answer.content, answer.rewritten);
+      text.show(answer.content, answer.rewritten, isOver(answer));
       refusal.show(answer.refusal, answer.rewritten);
       thoughts.show(answer.reasoning, answer.rewritten);
       details.hidden = !answer.reasoning;
       label(summary, thoughtInWords(t, answer));
-      tools.hidden = !answer.tools.length;
-      label(tools, t('tools', { names: answer.tools.join(', ') }));
+      tools.update(answer.tools);
       problem.update(answer);
       footer.update(answer, around);
     },
   };
 }
 
-function makeLine(_, t) {
+function makeLine() {
   const element = make('p', { class: 'turn line', dir: 'auto' });
   return { element, update: ({ text }) => label(element, text) };
+}
+
+/** What the model asks for, one line each, that unfolds to what it gives along. */
+function makeTools(t) {
+  const element = make('div', { class: 'tools' });
+  const steps = [];
+  const add = () => {
+    const name = make('summary');
+    const given = make('pre', { dir: 'ltr', tabindex: '0' });
+    const step = { name, given, element: make('details', { class: 'tool' }, name, given) };
+    element.append(step.element);
+    steps.push(step);
+    return step;
+  };
+  return {
+    element,
+    update(tools) {
+      element.hidden = !tools.length;
+      tools.forEach((tool, at) => {
+        const step = steps[at] ?? add();
+        label(step.name, t('tool', tool));
+        label(step.given, tool.given || '{}');
+      });
+      for (const step of steps.splice(tools.length)) step.element.remove();
+    },
+  };
 }
 
 /** What went wrong, in the reader's words, and below it in the server's. */
@@ -93,9 +123,10 @@ function makeFooter(t, { copy, retry }) {
   const figures = ['tokens', 'time', 'speed'].map((name) => make('span', { class: `figure ${name}` }));
   const copyButton = button(t('answer.copy'), '', () => copy(copyButton));
   const retryButton = button(t('answer.retry'), 'strong', retry);
+  const againButton = button(t('answer.again'), '', retry);
   const pulse = make('span', { class: 'pulse', 'aria-hidden': 'true' });
   const said = make('span', {}, word, ...figures);
-  const element = make('div', { class: 'state' }, pulse, said, retryButton, copyButton);
+  const element = make('div', { class: 'state' }, pulse, said, retryButton, copyButton, againButton);
   return {
     element,
     update(answer, around) {
@@ -105,7 +136,8 @@ function makeFooter(t, { copy, retry }) {
       said.title = Number.isFinite(first) ? t('figures.first', { n: t.number(first / 1_000, 2) }) : '';
       const failed = answer.phase === 'failed';
       retryButton.hidden = !(failed && answer.retryable && around.isLast);
-      copyButton.hidden = !(isOver(answer) && answer.content && navigator.clipboard);
+      copyButton.hidden = !(isOver(answer) && answer.content);
+      againButton.hidden = !(answer.phase === 'done' && around.isLast);
       // What went wrong is said above, in the box for it.
       said.hidden = failed;
       element.hidden = failed && retryButton.hidden && copyButton.hidden;
@@ -113,8 +145,8 @@ function makeFooter(t, { copy, retry }) {
   };
 }
 
-function heading(text) {
-  return make('h2', { class: 'unseen', text });
+function heading(text, level) {
+  return make(`h${level}`, { class: 'unseen', text });
 }
 
 function button(text, extra, click) {

@@ -1,6 +1,6 @@
 /**
  * Keeps the state in step with the server: loads what there is, listens from there on, asks for what was missed.
- * Touches no DOM; the calls, the stream and the storage are handed in. Used by chat.js.
+ * Touches no DOM; the calls, the stream, the storage are handed in. Used by chat.js.
  */
 
 import { CLOSED, wait } from '../client/index.js';
@@ -8,18 +8,22 @@ import * as actions from './actions.js';
 import { CallFailed } from './api.js';
 import { hasNeeds, needing, receive } from './state.js';
 
+const REFUSALS = new Set([401, 403]); // who is refused is so again in a second
 const AGAIN = 3_000; // ms until a question to the server that failed is put once more
 
 /**
- * openSource(options): newEventSource or the like. `findUnsent`: resolves to the conversation that a question whose
+ * openSource(options): newEventSource or the like; `stream`: what it is given beside what is decided here, such as
+ * `clientId`. diagnose(): resolves to a better reason than "no answer", or to ''. `findUnsent`: resolves to the conversation that a question whose
  * reply was never seen has gone to, or ''. onGone(): the conversation this browser remembers is no more.
  */
-export function createSync({ store, api, clientId, storage, openSource, findUnsent, onGone }) {
+export function createSync({ store, api, stream, storage, openSource, findUnsent, onGone, diagnose }) {
   const { act, become } = store;
   let source = null;
   let isAsking = false; // one round of questions at a time
   let failures = 0;
   let timer = 0; // of the next attempt to load, or of the next round
+  let isOver = false; // nobody listens any more
+  let wasOpen = false;
 
   /** Loads what there is, then opens the stream where the loaded text ends; `resume` false: where the server thinks. */
   async function open({ resume = true } = {}) {
@@ -27,12 +31,16 @@ export function createSync({ store, api, clientId, storage, openSource, findUnse
     act(actions.linked, { status: { state: 'connecting', retryInMs: null } });
     try {
       const cursor = await load();
+      if (isOver) return;
       failures = 0;
       listen(resume ? cursor : '');
     } catch (error) {
       onlyFailedCalls(error);
+      if (REFUSALS.has(error.status)) return closed(`http_${error.status}`);
+      const reason = error.status === 0 ? await diagnose() : '';
+      if (isOver) return;
       const retryInMs = wait({ failures: failures++ });
-      act(actions.linked, { status: { state: 'waiting', retryInMs } });
+      act(actions.linked, { status: { state: 'waiting', retryInMs, reason } });
       timer = setTimeout(() => open({ resume }), retryInMs);
     }
   }
@@ -81,11 +89,23 @@ export function createSync({ store, api, clientId, storage, openSource, findUnse
   function listen(lastEventId) {
     source?.close();
     source = openSource({
-      url: api.streamURL, clientId, lastEventId, closeOnDone: false, onMessage: hear,
+      ...stream, url: api.streamURL, lastEventId, onMessage: hear,
       onError: ({ fatal, status }) => { if (fatal) closed(`http_${status}`); },
       // `asked` is this page's own doing, and of `fatal` onError knows more.
-      onStatus: (status) => { if (!['asked', 'fatal'].includes(status.reason)) act(actions.linked, { status }); },
+      onStatus: (status) => {
+        if (!['asked', 'fatal'].includes(status.reason)) act(actions.linked, { status });
+        void explain(status);
+      },
     });
+  }
+
+  /** A stream that never stood may never stand: then there is more to say than that it is tried again. */
+  async function explain({ state }) {
+    wasOpen ||= state === 'open';
+    if (wasOpen || state !== 'waiting' || store.state.link.reason) return;
+    const reason = await diagnose();
+    const { link } = store.state;
+    if (reason && !isOver && link.state !== 'open') act(actions.linked, { status: { state: link.state, retryInMs: null, reason } });
   }
 
   function closed(reason) {
@@ -118,6 +138,12 @@ export function createSync({ store, api, clientId, storage, openSource, findUnse
       } finally {
         isAsking = false;
       }
+    },
+
+    close() {
+      isOver = true;
+      clearTimeout(timer);
+      source?.close();
     },
 
     /** Does not wait for the next attempt. A stream that was ended for good is begun anew, without its cursor. */

@@ -1,6 +1,6 @@
 /**
- * The calls of docs/protocol.md §3 that the page makes, over fetch. Each gives the JSON of the answer or throws
- * CallFailed. Nothing here repeats anything: who asked decides.
+ * The calls of docs/protocol.md §3 that the chat makes, over fetch. Each gives the JSON of the answer or throws
+ * CallFailed. Nothing here repeats anything but what a refused token kept from being done: who asked decides.
  */
 
 const PATIENCE = 30_000; // ms for an answer that is ready at once on the server's side
@@ -11,18 +11,17 @@ export class CallFailed extends Error {
     super(detail || code);
     Object.assign(this, { name: 'CallFailed', status, code, detail, field });
   }
-
-  /** Whether the same call may work later. */
-  get isPassing() {
-    return this.status === 0 || this.status >= 500 || this.status === 429 || this.status === 408;
-  }
 }
 
-/** `base`: the prefix of all paths, '' or '/prefix'. */
-export function createApi({ base, clientId, fetch = (...request) => globalThis.fetch(...request) }) {
+/**
+ * `base`: the prefix of all paths, '', '/prefix' or a whole address. getToken({refused}) resolves to the Bearer token,
+ * '' for none; it is asked again when the server refuses the one it gave.
+ */
+export function createApi({ base, clientId, getToken = null, fetch = (...request) => globalThis.fetch(...request) }) {
   const whose = `clientId=${encodeURIComponent(clientId)}`;
-  const get = (path) => call(fetch, `${base}/${path}?${whose}`, { method: 'GET' });
-  const post = (path, body) => call(fetch, `${base}/${path}`, {
+  const send = sender(fetch, getToken);
+  const get = (path) => call(send, `${base}/${path}?${whose}`, { method: 'GET' });
+  const post = (path, body) => call(send, `${base}/${path}`, {
     method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ clientId, ...body }),
   });
 
@@ -36,9 +35,34 @@ export function createApi({ base, clientId, fetch = (...request) => globalThis.f
   };
 }
 
-async function call(fetch, url, request) {
+/** fetch with the token in its head. */
+function sender(fetch, getToken) {
+  if (!getToken) return fetch;
+  let token = '';
+
+  async function attempt(url, request, refused) {
+    if (refused || !token) token = await tokenOf(getToken, refused);
+    return fetch(url, token ? { ...request, headers: { ...request.headers, Authorization: `Bearer ${token}` } } : request);
+  }
+
+  return async (url, request) => {
+    const response = await attempt(url, request, false);
+    return response.status === 401 ? attempt(url, request, true) : response; // refused at the door: nothing was done
+  };
+}
+
+async function tokenOf(getToken, refused) {
   try {
-    const response = await fetch(url, { ...request, cache: 'no-store', signal: AbortSignal.timeout(PATIENCE) });
+    return await getToken({ refused });
+  } catch (error) {
+    console.error('Deltahub: getToken failed, so the chat has no token to show.', error);
+    throw new CallFailed({ status: 401, code: 'unauthorized', detail: error?.message });
+  }
+}
+
+async function call(send, url, request) {
+  try {
+    const response = await send(url, { ...request, cache: 'no-store', signal: AbortSignal.timeout(PATIENCE) });
     const body = await response.json().catch(() => null);
     if (!response.ok) throw failure(response, body);
     if (body === null) throw new CallFailed({ status: response.status, code: 'not_json' });
