@@ -1,4 +1,4 @@
-"""The README's few lines for a page of one's own, in a page of another origin."""
+"""The lines of the README for other pages, in one of another origin: the tag, and the stream alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.rig.serving import Server
 
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.browser
 README = Path(__file__).parents[2] / "README.md"
 
 
-def snippet(base: str) -> str:
-    """The first piece of HTML in the README, asking the server at `base`."""
-    html = re.search(r"```html\n(.*?)```", README.read_text(), re.DOTALL)
-    assert html, "the README shows no HTML"
-    return html[1].replace("http://127.0.0.1:8000", base)
+def snippet(about: str, base: str) -> str:
+    """The piece of HTML in the README that holds `about`, asking the server at `base`."""
+    found = re.findall(r"```html\n(.*?)```", README.read_text(), re.DOTALL)
+    [html] = [piece for piece in found if about in piece]
+    return str(html).replace("http://127.0.0.1:8000", base)
 
 
 class OtherSite:
@@ -60,6 +60,17 @@ def test_the_readmes_lines_open_a_stream_from_a_page_of_another_origin(
     page: Page, serve: Callable[..., Server], other_site: OtherSite
 ) -> None:
     server = serve(CORS_ORIGINS=other_site.origin)
-    other_site.html = snippet(server.url)
+    other_site.html = snippet("newEventSource", server.url)
     with page.expect_console_message(lambda message: "connected" in message.text, timeout=10_000):
         page.goto(other_site.origin)
+
+
+def test_the_readmes_tag_brings_the_chat_to_a_page_of_another_origin(
+    page: Page, serve: Callable[..., Server], other_site: OtherSite
+) -> None:
+    server = serve(CORS_ORIGINS=other_site.origin)
+    other_site.html = snippet("widget.js", server.url)
+    page.goto(other_site.origin)
+    page.get_by_role("button", name="Open the chat").click()
+    expect(page.get_by_role("heading", name="Help")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Your message")).to_be_focused()
