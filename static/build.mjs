@@ -31,6 +31,7 @@ const HASH = /-[A-Z0-9]{8}(?=\.)/;
 /** What shares its code: the chat page, the widget's panel, and what both load when they need it. */
 const SHARING = {
   page: ['page/main.js', 'page/page.css'], panel: ['widget/panel.js'], icon: ['icon.svg'],
+  embed: ['embed/main.js', 'embed/embed.css'],
   markdown: ['markdown/index.js'], highlight: ['markdown/highlight.js'], math: ['markdown/math.js'],
 };
 

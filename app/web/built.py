@@ -12,6 +12,8 @@ SOURCES = {
     "page.js": "page/main.js",
     "page.css": "page/page.css",
     "panel.js": "widget/panel.js",
+    "embed.js": "embed/main.js",
+    "embed.css": "embed/embed.css",
     "widget.js": "widget/widget.js",
     "client.js": "client/index.js",
     "client.shared.js": "client/shared.js",

@@ -19,7 +19,8 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:/?#@,\s]+)(?::[0-9]*)?")
 # What every answer tells browsers: to take it for what it says it is, and to tell no other site of it.
 ALWAYS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 # Code that every site may load, as it has to in order to be told by it that the site is not allowed here.
-_FOR_ALL = frozenset({"assets.built", "assets.source", "assets.lasting"})
+# Who may frame the chat, its own policy says, which browsers know how to explain.
+_FOR_ALL = frozenset({"assets.built", "assets.source", "assets.lasting", "pages.embed"})
 # Spellings of `Host` whose verdict is remembered: those who call rightly use one or two.
 SPELLINGS = 128
 

@@ -1,4 +1,4 @@
-"""The blueprint `pages`: the chat page, its policy, and that all it names is there under that policy."""
+"""The blueprint `pages`: the two pages, their policy, and that all they name is there under that policy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.web.conftest import Edge, MakeEdge
 LINK = re.compile(r'(?:href|src)="([^"#]+)"')
 
 
-def policy(edge: Edge) -> dict[str, str]:
-    found = edge.get("/").headers["Content-Security-Policy"]
+def policy(edge: Edge, path: str = "/") -> dict[str, str]:
+    found = edge.get(path).headers["Content-Security-Policy"]
     return {name: rest for name, _, rest in (part.strip().partition(" ") for part in found.split(";"))}
 
 
@@ -41,21 +41,36 @@ def test_every_answer_forbids_guessing_its_type_and_telling_others_where_one_cam
         assert response.headers["Referrer-Policy"] == "same-origin"
 
 
+def test_only_the_page_for_frames_may_be_framed_and_only_by_sites_that_may_call(make_edge: MakeEdge) -> None:
+    edge = make_edge(cors_origins=("https://a.example", "https://b.example:8443"))
+    assert policy(edge)["frame-ancestors"] == "'none'"
+    rules = policy(edge, "/embed")
+    assert rules.pop("frame-ancestors") == "'self' https://a.example https://b.example:8443"
+    assert rules == {name: rest for name, rest in policy(edge).items() if name != "frame-ancestors"}
+
+
+def test_a_page_of_another_site_may_ask_for_the_page_for_frames_and_for_no_other(edge: Edge) -> None:
+    framing = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+    assert [edge.get(path, **framing).status_code for path in ("/embed", "/")] == [200, 403]
+
+
+@pytest.mark.parametrize("page", ["/", "/embed"])
 @pytest.mark.parametrize("prefix", ["", "/hub"])
-def test_everything_the_page_names_is_there(make_edge: MakeEdge, prefix: str) -> None:
+def test_everything_a_page_names_is_there(make_edge: MakeEdge, prefix: str, page: str) -> None:
     edge = make_edge(url_prefix=prefix)
-    links = LINK.findall(edge.get(f"{prefix}/").text)
-    assert len(links) >= 4  # the icon twice, the style, the script
+    links = LINK.findall(edge.get(f"{prefix}{page}").text)
+    assert len(links) >= 4  # the icon, the style, scripts
     for link in links:
-        assert link.startswith(f"{prefix}/static/"), link
+        assert link.startswith((f"{prefix}/static/", f"{prefix}/widget.js")), link
         with edge.get(link) as response:
             assert response.status_code == 200, link
             kind = response.headers["Content-Type"].partition(";")[0]
             assert kind in {"text/javascript", "text/css", "image/svg+xml"}, f"nosniff would refuse {link}"
 
 
-def test_nothing_on_the_page_needs_what_the_policy_forbids(edge: Edge) -> None:
-    page = edge.get("/").text
+@pytest.mark.parametrize("path", ["/", "/embed"])
+def test_nothing_on_a_page_needs_what_the_policy_forbids(edge: Edge, path: str) -> None:
+    page = edge.get(path).text
     assert not re.search(r"<script(?![^>]*\ssrc=)", page)
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|https?://(?!www\.w3\.org)", page)
 
