@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HOST = {"Host": "localhost"}
 PATHS = {
     "GET /",
+    "GET /embed",
     "GET /healthz",
     "GET /sse/createConnect",
     "POST /sse/send",
@@ -32,7 +33,9 @@ PATHS = {
     "GET /conversations/<conversation_id>",
     "DELETE /conversations/<conversation_id>",
     "POST /admin/broadcast",
-    "GET /static/<path:filename>",
+    "GET /static/dist/<name>",
+    "GET /static/src/<path:name>",
+    "GET /<any(widget.js, client.js, client.shared.js, client.global.js):name>",
 }
 
 
