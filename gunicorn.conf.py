@@ -53,6 +53,8 @@ keepalive = 2  # seconds an idle connection is held, more or less (SPREAD): a gr
 graceful_timeout = 30  # seconds for open streams after SIGTERM; DRAIN_GRACE is less
 timeout = 60  # seconds without a sign of life from the worker
 loglevel = "warning"
+# Where one is asked for, by --access-logfile: the usual line, and the id that the answer told its caller.
+access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %({x-request-id}o)s'
 control_socket_disable = True  # it would be a thread in the master and a socket in $HOME
 
 

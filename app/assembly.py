@@ -39,6 +39,7 @@ from app.web.door import Door
 from app.web.files import Files
 from app.web.guard import ALWAYS, Guard
 from app.web.parts import NAME, Parts
+from app.web.request_ids import HEADER, request_id
 from app.web.streams import Streams
 
 
@@ -60,8 +61,8 @@ def assemble(settings: Settings) -> Flask:
             # Compiled, for it takes what looks like an expression, http://[::1], for one.
             origins=[re.compile(rf"{re.escape(origin)}\Z") for origin in settings.cors_origins],
             always_send=False,
-            allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "Cache-Control"],
-            expose_headers=["Retry-After", "X-Request-ID"],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "Cache-Control", HEADER],
+            expose_headers=["Retry-After", HEADER],
             max_age=7200,
         )
     door = Door(app, app.extensions[NAME], guard, f"{settings.url_prefix}/sse/createConnect")
@@ -164,4 +165,6 @@ def _reading() -> Read:
 
 def _harden(response: Response) -> Response:
     response.headers.update(ALWAYS)
+    if response.mimetype != "text/event-stream":  # whose heads are alike, and made once for many
+        response.headers[HEADER] = request_id(request.headers.get(HEADER, ""))
     return response

@@ -266,6 +266,14 @@ def test_the_access_log_has_a_line_for_the_end_of_each_stream(place_at: MakePlac
     assert "s3cret" not in "".join(line for line in place.log.splitlines() if " end " in line)
 
 
+def test_the_access_log_has_the_id_that_each_answer_tells_its_caller(place_at: MakePlace) -> None:
+    place = place_at("--access-logfile -")
+    with place.connect() as sock:
+        sock.sendall(OTHER.replace("\r\n\r\n", "\r\nX-Request-ID: mine.7\r\n\r\n").encode())
+        assert b"\r\nX-Request-ID: mine.7\r\n" in sock.recv(4096)
+    eventually(lambda: re.search(r'"GET /healthz HTTP/1.1" 200 .* mine\.7$', place.log, re.MULTILINE))
+
+
 def test_without_an_access_log_there_is_no_line(place: Place, fresh_client: str) -> None:
     with place.stream(fresh_client) as stream:
         stream.until("connected")

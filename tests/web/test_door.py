@@ -51,7 +51,7 @@ class Way:
         cursor = environ.get("HTTP_LAST_EVENT_ID", "").replace(EPOCH, self.edge.parts.hub._registry.epoch)
         query = environ["QUERY_STRING"].replace(EPOCH, self.edge.parts.hub._registry.epoch)
         environ = {**environ, "QUERY_STRING": query, **({"HTTP_LAST_EVENT_ID": cursor} if cursor else {})}
-        items = self.app(environ, lambda status, headers, *_: said.append((status, sorted(headers))))
+        items = self.app(environ, lambda status, headers, *_: said.append((status, _alike(headers))))
         first = next(iter(items), b"")
         while_open = self.edge.numbers()
         connection = [_told(each) for each in self.edge.parts.hub.crowd]
@@ -63,6 +63,11 @@ class Way:
             "stream": connection,
             "after": self.edge.numbers(),
         }
+
+
+def _alike(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Without what is different each time: the id of a request that brought none."""
+    return sorted((name, "" if name == "X-Request-ID" else value) for name, value in headers)
 
 
 def _told(connection: Any) -> tuple[Any, ...]:
