@@ -249,3 +249,55 @@ test('a stream that is overdue is looked after when it is asked to, hidden or no
   assert.equal((await closed).reason, 'done');
   assert.equal(asked.length, 2);
 });
+
+test('a listener that asks for the next attempt gets one, and no second one later', async (t) => {
+  const { url, asked } = await serving(t, status(503), open('data: a\n\n'));
+  const source = newEventSource({ url, retry: QUICK });
+  source.addEventListener('error', () => source.reconnect());
+  await new Promise((resolve) => { source.addEventListener('message', resolve); });
+  await new Promise((resolve) => { setTimeout(resolve, 10 * QUICK.max); });
+  source.close();
+  assert.equal(asked.length, 2);
+});
+
+test('a POST that is told to reconnect before it began is sent once', async (t) => {
+  const { url, asked } = await serving(t, whole('data: a\n\n'));
+  const source = newEventSource({ url, method: 'POST', body: {} });
+  source.reconnect();
+  await new Promise((resolve) => { source.addEventListener('status', ({ detail }) => detail.state === 'closed' && resolve()); });
+  assert.equal(asked.length, 1);
+});
+
+for (const phase of ['connecting', 'open', 'waiting']) {
+  test(`closed by a listener while ${phase}, it says nothing more and asks for nothing`, async (t) => {
+    const { url, asked } = await serving(t, phase === 'waiting' ? status(503) : open('data: a\n\n'));
+    const calls = [];
+    const said = [];
+    const source = newEventSource({
+      url, retry: QUICK, getToken: () => { calls.push('token'); return 't'; },
+      onStatus: ({ state }) => { said.push(state); if (state === phase) source.close(); },
+      onOpen: () => { if (phase === 'open') source.close(); },
+      onMessage: ({ data }) => said.push(data),
+    });
+    await new Promise((resolve) => { source.addEventListener('status', ({ detail }) => detail.state === 'closed' && resolve()); });
+    await new Promise((resolve) => { setTimeout(resolve, 10 * QUICK.max); });
+    assert.deepEqual(said, phase === 'waiting' ? ['connecting', 'waiting', 'closed'] : ['connecting', 'closed']);
+    const isAsked = phase !== 'connecting';
+    assert.deepEqual([asked.length, calls.length], isAsked ? [1, 1] : [0, 0]);
+  });
+}
+
+test('a clock that is set back does not put off the watch for silence', async (t) => {
+  const { url } = await serving(t, open('data: a\n\n'), whole(DONE));
+  const source = newEventSource({ url, retry: QUICK, heartbeatTimeout: 50 });
+  await new Promise((resolve) => { source.addEventListener('message', resolve, { once: true }); });
+  const { now } = Date;
+  t.after(() => { Date.now = now; });
+  Date.now = () => now() - 3_600_000;
+  source.reconnect();
+  Date.now = now;
+  const [reason] = await new Promise((resolve) => {
+    source.addEventListener('status', ({ detail }) => detail.state === 'closed' && resolve([detail.reason]));
+  });
+  assert.equal(reason, 'done');
+});

@@ -60,7 +60,7 @@ export class Source extends EventTarget {
     signal?.addEventListener('abort', () => this.close(), { once: true });
     if (signal?.aborted) this.close();
     // A turn later, so that the one who opened it can add listeners first.
-    else queueMicrotask(() => this.#connect());
+    else queueMicrotask(() => { if (!this.#attempt) this.#connect(); });
   }
 
   get readyState() { return this.#state; }
@@ -79,7 +79,11 @@ export class Source extends EventTarget {
   reconnect() {
     if (this.#state === CLOSED) return;
     if (!this.#attempt) this.#connect();
-    else if (this.#options.heartbeatTimeout) this.#watch(Math.max(this.#dueAt - Date.now(), WAKE_GRACE));
+    else if (this.#options.heartbeatTimeout) {
+      // The clock may have been set meanwhile.
+      const left = Math.min(this.#dueAt - Date.now(), this.#options.heartbeatTimeout);
+      this.#watch(Math.max(left, WAKE_GRACE));
+    }
   }
 
   /** Does what is overdue, hidden or not: another page that is looked at depends on this one's stream. */
@@ -102,8 +106,9 @@ export class Source extends EventTarget {
     const attempt = (this.#attempt = new AbortController());
     const known = { ...UNKNOWN };
     this.#state = CONNECTING;
-    this.#say('connecting');
     this.#heard();
+    this.#say('connecting');
+    if (this.#attempt !== attempt) return; // closed by a listener
     try {
       const response = await orAborted(this.#ask(attempt.signal), attempt.signal);
       const { status, statusText, headers } = response;
@@ -152,8 +157,8 @@ export class Source extends EventTarget {
     if (meaning === 'open' && isStream) {
       this.#state = OPEN;
       this.dispatchEvent(Object.assign(new Event('open'), known));
-      this.#say('open');
-      return true;
+      if (this.#state === OPEN) this.#say('open'); // unless a listener closed it
+      return this.#state === OPEN;
     }
     response.body?.cancel().catch(() => {});
     throw new Error(`status ${response.status}${isStream ? '' : ', and not an event stream'}`);
@@ -199,7 +204,7 @@ export class Source extends EventTarget {
     else this.#end(); // [spec] closed before it is told, so that a listener sees that this was the last
     this.dispatchEvent(Object.assign(new Event('error'), { ...known, fatal: !willRetry, willRetry, retryInMs, error }));
     if (!willRetry) this.#say('closed', { reason: 'fatal' });
-    else if (this.#state !== CLOSED) { // by a listener
+    else if (this.#state !== CLOSED && !this.#attempt) { // by a listener, or begun anew
       this.#after(retryInMs, () => this.#connect());
       this.#say('waiting', { retryInMs });
     }

@@ -11,6 +11,7 @@ import re
 import select
 import socket
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -51,6 +52,7 @@ class Asked(NamedTuple):
     method: str
     path: str
     headers: dict[str, str]
+    at: float  # s, by the clock that dates are told by
 
 
 class Gate:
@@ -92,9 +94,8 @@ class Gate:
                 headers = dict(
                     re.findall(r"(?m)^([^:\r\n]+): *([^\r\n]*)", raw.decode().partition("\r\n")[2])
                 )
-                self.asked.append(
-                    Asked(method, path, {name.lower(): value for name, value in headers.items()})
-                )
+                lowered = {name.lower(): value for name, value in headers.items()}
+                self.asked.append(Asked(method, path, lowered, time.time()))
                 rule = self._rules.popleft() if self._rules else rule
             if isinstance(rule, Refuse):
                 near.sendall(_answer(rule))
