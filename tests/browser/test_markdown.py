@@ -349,8 +349,12 @@ def test_an_answer_of_twice_the_length_costs_twice_as_much(paper: Page) -> None:
     }"""
     for length in (40_000, 80_000):
         paper.evaluate(times, length)  # once for the compiler
-    one = min(paper.evaluate(times, 40_000) for _ in range(5))
-    two = min(paper.evaluate(times, 80_000) for _ in range(5))
+    # The shortest of each is what it costs; others on the machine only make it longer. So they take turns.
+    one = two = float("inf")
+    for _ in range(12):
+        one, two = min(one, paper.evaluate(times, 40_000)), min(two, paper.evaluate(times, 80_000))
+        if two < 2.5 * one:
+            break
     assert two < 2.5 * one
 
 
@@ -436,6 +440,12 @@ def test_nothing_in_an_answer_acts_or_asks_anybody_by_itself(paper: Page, text: 
     assert said.rstrip().endswith("after")
 
 
+def test_an_attack_on_the_stack_or_on_the_time_is_shown_as_it_was_written(paper: Page) -> None:
+    text = "- a " + "*a=" * 10_000
+    shown = paper.evaluate("(text) => draw(text.match(/[^]{1,2000}/g)).textContent", text)
+    assert shown.replace("*", "") == text[2:].replace("*", "")
+
+
 def test_an_image_is_loaded_when_its_reader_asks_and_its_host_is_named_before(
     paper: Page, server: Server
 ) -> None:
@@ -460,6 +470,26 @@ def test_an_image_is_loaded_when_its_reader_asks_and_its_host_is_named_before(
     paper.wait_for_function("() => document.querySelector('img')?.complete")
     assert asked == [("https://pictures.example/cat.gif?x=1", None)]
     assert paper.locator("img").get_attribute("alt") == "a cat"
+
+
+def test_an_image_in_a_link_is_words_also_when_the_link_changes_while_it_is_written(paper: Page) -> None:
+    """A link holds no button."""
+    text = "[one ![a cat](https://pictures.example/cat.gif) two](https://a.example)"
+    made = paper.evaluate(
+        """(text) => [[text], [...text]].map((pieces) => draw([...pieces, ' and ', `${text}.`]).innerHTML)""",
+        text,
+    )
+    assert made[0] == made[1]
+    paper.evaluate("""() => {
+        const { markdown, frame, element } = start();
+        globalThis.shown = element;
+        markdown.append('[a](https://a.example');
+        frame();
+        markdown.append(') [![b](x)](https://b.example)');
+        frame();
+        markdown.replace('[![b](http://pictures.example/b)](https://a.example) [c](https://b.example)');
+    }""")
+    assert paper.evaluate("shown.querySelectorAll('a button, .md-refused button').length") == 0
 
 
 def test_an_image_that_the_page_forbids_becomes_a_link(paper: Page) -> None:

@@ -11,7 +11,7 @@ const HELD = {
   'what may be a list, a rule or an underline': ['-', '- ', '--', '*', '* * ', '___', '=', '+', '1', '12.', '3)', '**'],
   'what may be a heading': ['#', '###', '### '],
   'what may be a fence': ['`', '``', '```', '```py', '~~~', '~~~ any'],
-  'what may be a table': ['|', '| a', '| a | b |', '| a |\n', '| a |\n|', '| a |\n|--'],
+  'what may be a table': ['|', '| a', '| a | b |', '| a |\n', '| a |\n|', '| a |\n|--', '-|', ':-', '|:-: | -'],
   'what may be a definition or a task': ['[', '[lab', '[label]', '[label]: http://x', '- [', '- [x', '- [ ]', '- [ ] '],
   'what may be a formula': ['\\', '$', '$$'],
   'marks of a quote': ['>', '> ', '> - ', '> > 1.'],
@@ -35,6 +35,8 @@ test('the row that is being written is shown below the second line of a table', 
 test('the row that is being written is shown where a table goes on, but not behind its end', () => {
   assert.equal(visible('| 1 |\n| 2', { inTable: true }), '| 1 |\n| 2');
   assert.equal(visible('| 1 |\n\n| a', { inTable: true }), '| 1 |\n\n');
+  assert.equal(visible('| 1 |\n\na | b\n- |', { inTable: true }), '| 1 |\n\na | b\n');
+  assert.equal(visible('\n\n| a |\n', { inTable: true }), '\n\n');
 });
 
 test('a long sentence in brackets is a sentence', () => {

@@ -95,3 +95,16 @@ test('one lexer reads one text after another', () => {
   lexer.inline('<a href="x">open <pre>');
   assert.equal(lexer.inline('https://a.example')[0].kind, 'link');
 });
+
+test('marks within marks without end are shown as they are from some depth on, and no stack overflows', () => {
+  const depthOf = (spans) => 1 + Math.max(0, ...spans.map(({ children }) => (children ? depthOf(children) : 0)));
+  const text = `${'*a '.repeat(200)}b${'*'.repeat(200)}`;
+  const textOf = (list) => list.map((span) => span.text ?? textOf(span.children)).join('');
+  const spans = createLexer().inline(text);
+  assert.ok(depthOf(spans) > 20 && depthOf(spans) < 60, depthOf(spans));
+  assert.equal(textOf(spans).replaceAll('*', ''), text.replaceAll('*', ''));
+});
+
+test('a quote that marked stumbles over is text, and all around it is read', () => {
+  assert.deepEqual(typesOf('# a\n\n- b\n  > -\nc\n\n# d'), ['heading', 'list', 'heading']);
+});

@@ -55,6 +55,25 @@ test('a text cut anywhere stands as if it had come at once', () => {
   }
 });
 
+const ONCE_DIFFERENT = {
+  'a table below another, without marks at its sides': 'a | b\n- | -\n1 | 2\n\n\na | b\n- | -\n1 | 2',
+  'a table whose head has no marks, up to the last character': 'a|b\n-|-',
+  'no-break and other wide spaces in a list': '- prix\u00a0: 5\n- 你好\u3000世界\n- \u2028\n  x',
+  'a formula above the underline of a heading': 'a\n$$b$$\n2\n=\n',
+  'a row of nothing but a wide space': 'a|b\n-|-\n1\n\u00a0\n\n',
+};
+for (const [name, text] of Object.entries(ONCE_DIFFERENT)) {
+  test(`${name}: character for character it stands as when it comes at once`, () => {
+    assert.deepEqual(shown([...text]), shown([text]));
+  });
+}
+
+test('a formula in a quote is one once it has an end, and the next that begins there changes nothing', () => {
+  const lexer = createLexer();
+  const first = (text) => lexer.blocks(text, true)[0].tokens[0].items[0].tokens.map(({ type }) => type);
+  assert.deepEqual(first('> - $$\n> - b\n\nand $$'), first('> - $$\n> - b\n\nand'));
+});
+
 test('a fence that is being typed is never seen as anything but code', () => {
   assert.deepEqual(typesOf('```python\nx = 1\n\n``\n```\n'), new Set(['code']));
   assert.deepEqual(typesOf('~~~~\n~~~\n~~~~'), new Set(['code']));
@@ -141,6 +160,11 @@ for (const [name, make] of Object.entries(GROWING)) {
     assert.ok(two < 2.3 * one, `${one} and ${two} characters`);
   });
 }
+
+test('formulas without an end cost no more the longer the text is', () => {
+  const [one, two] = [1_500, 3_000].map((n) => charactersRead('\\[ a line of it\n'.repeat(n).match(/[^]{1,500}/g)));
+  assert.ok(two < 2.3 * one, `${one} and ${two} characters`);
+});
 
 test('a paragraph without an end is cut, and nothing of it is lost', () => {
   for (const text of ['word '.repeat(10_000), 'x'.repeat(50_000), '😀'.repeat(20_000)]) {

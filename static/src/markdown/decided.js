@@ -11,7 +11,8 @@ const LONGEST_LABEL = 300; // of `[label]: address`; what is longer is a sentenc
 
 /** Rests of a last line that may still become something else. */
 const OPEN_LINES = [
-  /^$/,
+  /^\s*$/,
+  /^[|:-][|:\- \t]*$/, // the second line of a table
   /^[-*_=+~][-*_=+~ \t]*$/, // rule, underline of a heading, list, bold
   /^#{1,6}[ \t]*$/,
   /^\d{1,9}[.)]?$/, // a number or an item of a list
@@ -26,9 +27,10 @@ export function decidedLength(text, { inTable = false } = {}) {
   const start = text.lastIndexOf('\n', end - 1) + 1;
   const line = text.slice(start, end);
   const rest = line.replace(CONTAINERS, '');
-  const above = isTableLike(rest) ? headAbove(text, start, inTable) : -1;
+  const isRow = inTable && isRowBelow(text, start);
+  const above = isTableLike(rest) && !isRow ? headAbove(text, start) : -1;
   if (above !== -1) return above;
-  if (rest[0] === '|' && !(inTable && isRowBelow(text, start)) && !isBelowDelimiters(text, start)) return start;
+  if (rest[0] === '|' && !isRow && !isBelowDelimiters(text, start)) return start;
   return OPEN_LINES.some((pattern) => pattern.test(rest)) || isLabel(rest) ? start : end;
 }
 
@@ -44,8 +46,8 @@ function isLabel(rest) {
 const isTableLike = (rest) => /^[|:\- \t]*$/.test(rest);
 
 /** Where the line above starts if it can be the head of a table whose second line is on its way; else -1. */
-function headAbove(text, start, inTable) {
-  if (start === 0 || inTable) return -1;
+function headAbove(text, start) {
+  if (start === 0) return -1;
   const from = lineAbove(text, start);
   const line = stripped(text, from, start);
   return line[0] === '|' && !DELIMITERS.test(line) && !isBelowDelimiters(text, from) ? from : -1;
@@ -64,7 +66,7 @@ function isBelowDelimiters(text, start) {
 }
 
 /** A table ends with a blank line. */
-const isRowBelow = (text, start) => start === 0 || stripped(text, lineAbove(text, start), start) !== '';
+const isRowBelow = (text, start) => start === 0 || !/^[ \t]*$/m.test(text.slice(0, start - 1));
 
 const lineAbove = (text, start) => text.lastIndexOf('\n', start - 2) + 1;
 const stripped = (text, from, to) => text.slice(from, to).replace(CONTAINERS, '').trimEnd();

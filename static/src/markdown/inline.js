@@ -57,7 +57,7 @@ export class Inline {
   #draw(rest, isLive) {
     const { text, open, safe } = isLive ? mend(rest) : { text: rest, safe: 0 };
     const cut = rest.length > LONGEST ? Math.max(safe, anyCut(rest)) : safe;
-    if (isLive && cut >= WORTH_SETTLING) {
+    if (cut >= WORTH_SETTLING) {
       this.#settle(rest.slice(0, cut));
       this.#draw(rest.slice(cut), isLive);
       return;
@@ -80,7 +80,8 @@ export class Inline {
 }
 
 function anyCut(text) {
-  const gap = text.lastIndexOf(' ', LONGEST) + 1 || LONGEST;
+  const space = text.lastIndexOf(' ', LONGEST) + 1;
+  const gap = space < WORTH_SETTLING ? LONGEST : space;
   return /[\ud800-\udbff]/.test(text[gap - 1]) ? gap - 1 : gap;
 }
 
@@ -123,19 +124,21 @@ function updateChildren(element, span, before, context) {
   span.children = reconcile(element, 0, before.children, span.children, context);
 }
 
+/** A link holds no button: of an image in it there are the words. */
+const inLink = (context) => ({ ...context, imageWords: true });
+
 function makeLink(span, context) {
-  const inLink = { ...context, imageWords: ({ text }) => text };
   const link = linkTo(span.href);
   const element = make(link ? 'a' : 'span', link ? '' : 'md-refused');
   setAddress(element, link, span);
-  return withChildren(element, span, inLink);
+  return withChildren(element, span, inLink(context));
 }
 
 function updateLink(element, span, before, context) {
   const link = linkTo(span.href);
   if (Boolean(link) !== Boolean(linkTo(before.href))) return false;
   setAddress(element, link, span);
-  updateChildren(element, span, before, context);
+  updateChildren(element, span, before, inLink(context));
   return true;
 }
 
@@ -144,7 +147,6 @@ function setAddress(element, link, { href, title }) {
   element.title = title ? `${title} (${link?.href ?? href})` : link?.href ?? href;
   if (!link) return;
   element.href = link.href;
-  if (link.isHere) return;
   element.target = '_blank';
   element.rel = 'noopener noreferrer nofollow';
 }

@@ -12,6 +12,7 @@ import { asSpans } from './spans.js';
 
 /** So many marks of quotes and lists in one line are an attack on the stack, not a text. */
 const TOO_DEEP = /^(?:[ \t]*(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])){40}/m;
+const LONGEST_FORMULA = 4_000; // characters; looking further for its end, for each that begins, would be quadratic
 const FORMULAS = { '$$': '$$', '\\[': '\\]' };
 
 /** {blocks(source, isLive), inline(text), links}: `links` are the definitions met so far, by their names. */
@@ -30,7 +31,7 @@ export function createLexer() {
 
     /** Block tokens, the running text in them unread. `isLive`: more may follow, what is open at the end stays open. */
     blocks(source, isLive = false) {
-      lexer.ending = isLive ? source : null;
+      lexer.isLive = isLive;
       Object.assign(lexer.state, { inLink: false, inRawBlock: false, top: true, lastToken: undefined });
       const read = () => lexer.blockTokens(source, []);
       const tokens = TOO_DEEP.test(source) ? plain(source) : guarded(read, plain(source));
@@ -61,9 +62,30 @@ const plain = (source) => [{ type: 'plain', raw: source, text: source }];
 class HouseTokenizer extends Tokenizer {
   html() {} // no block of its own: the text in it is read as any other
 
+  blockquote(source) { return nested(this.lexer, () => super.blockquote(source)); }
+
+  /** With the spaces at its end: marked leaves out those of all kinds, and a no-break space would be a paragraph. */
+  list(source) {
+    const token = nested(this.lexer, () => super.list(source));
+    const rest = token ? source.slice(token.raw.length) : '';
+    return token && { ...token, raw: token.raw + (/\S/.test(rest) ? /^[^\S\n]*/.exec(rest)[0] : rest) };
+  }
+
+  /** An underline makes a heading of the lines above it, but not of a formula. */
+  lheading(source) {
+    const token = super.lheading(source);
+    return token && beforeFormula(token.raw) === undefined ? token : undefined;
+  }
+
   tag(source) {
     const [raw] = (source[0] === '<' && this.rules.inline.tag.exec(source)) || [];
     return raw && { type: 'html', raw, text: raw };
+  }
+
+  /** As it was written: `&name;` and its like are seen to by spans.js. */
+  inlineText(source) {
+    const [raw] = this.rules.inline.text.exec(source) ?? [];
+    return raw && { type: 'text', raw, text: raw };
   }
 
   /** Footnotes and sentences that look like the definition of a link stay what they are. */
@@ -73,16 +95,32 @@ class HouseTokenizer extends Tokenizer {
   }
 }
 
+/** Of what is nested only the whole knows whether more may follow. */
+function nested(lexer, read) {
+  const { isLive, state: { top } } = lexer;
+  lexer.isLive = false;
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof RangeError) throw error; // the stack
+    lexer.state.top = top;
+    return undefined; // marked stumbles over "- a\n  > -\nb": then that quote alone is text
+  } finally {
+    lexer.isLive = isLive;
+  }
+}
+
 /** A formula with lines of its own; no blank line in it. Called by marked, `this.lexer` is the one made above. */
-function formulaBlock(source) {
+function formulaBlock(all) {
+  const source = all.slice(0, LONGEST_FORMULA);
   const [start, opener] = /^ {0,3}(\$\$|\\\[)/.exec(source) ?? [];
   if (!opener) return undefined;
-  const blank = /\n[ \t]*\n/.exec(source)?.index ?? source.length;
   const end = source.indexOf(FORMULAS[opener], start.length);
-  if (end !== -1 && end < blank) return closedFormula(source, start, end);
+  const isOpen = end === -1;
   // At the end of what has come so far the rest may be on its way.
-  const isOpen = end === -1 && blank === source.length && this.lexer.ending?.endsWith(source);
-  if (!isOpen) return undefined;
+  if (isOpen && !(this.lexer.isLive && source.length === all.length)) return undefined;
+  if (/\n[ \t]*\n/.test(isOpen ? source : source.slice(0, end))) return undefined;
+  if (!isOpen) return closedFormula(all, start, end);
   return { type: 'formula', raw: source, tex: source.slice(start.length).replace(/[$\\]$/, '').trim(), isOpen };
 }
 

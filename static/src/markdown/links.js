@@ -6,11 +6,10 @@
 const LINKS = new Set(['http:', 'https:', 'mailto:', 'tel:']);
 const IMAGES = new Set(['http:', 'https:']);
 
-/** {href, host, isHere} or null. `isHere`: a place on the same page. Relative ones would be the host page's. */
+/** {href, host} or null. What is relative, `#place` too, would be the host page's: its router may obey it. */
 export function linkTo(address) {
-  if (/^#[^\s#]*$/.test(address)) return { href: address, host: '', isHere: true };
   const url = absolute(address);
-  return url && LINKS.has(url.protocol) ? { href: url.href, host: url.host, isHere: false } : null;
+  return url && LINKS.has(url.protocol) ? { href: url.href, host: url.host } : null;
 }
 
 /** {href, host} or null. A data: address could hold a whole document, and nobody could tell whom it asks. */

@@ -8,6 +8,8 @@
 import { decode } from './entities.js';
 import { HELD, putBack } from './formulas.js';
 
+const DEEPEST = 40; // marks within each other; what is deeper is shown as it was written, and no stack overflows
+
 const MAKERS = {
   text: ({ raw }, formulas) => textAndFormulas(raw, formulas),
   escape: ({ raw, text }) => [{ kind: 'text', raw, text }],
@@ -18,9 +20,9 @@ const MAKERS = {
   strong: nested('strong'),
   em: nested('em'),
   del: nested('del'),
-  link: ({ raw, href, title, tokens }, formulas) => [{
+  link: ({ raw, href, title, tokens }, formulas, depth) => [{
     kind: 'link', raw, href: decode(putBack(href, formulas)), title: decode(putBack(title ?? '', formulas)),
-    children: asSpans(tokens, formulas),
+    children: asSpans(tokens, formulas, depth + 1),
   }],
   image: ({ raw, href, title, text }, formulas) => [{
     kind: 'image', raw, href: decode(putBack(href, formulas)), title: decode(putBack(title ?? '', formulas)),
@@ -28,8 +30,9 @@ const MAKERS = {
   }],
 };
 
-export function asSpans(tokens, formulas = []) {
-  const spans = tokens.flatMap((token) => MAKERS[token.type]?.(token, formulas) ?? [asText(token.raw, formulas)]);
+export function asSpans(tokens, formulas = [], depth = 0) {
+  const make = ({ type }) => (depth > DEEPEST ? null : MAKERS[type]);
+  const spans = tokens.flatMap((token) => make(token)?.(token, formulas, depth) ?? [asText(token.raw, formulas)]);
   return joined(spans);
 }
 
@@ -46,7 +49,7 @@ function joined(spans) {
 }
 
 function nested(kind) {
-  return ({ raw, tokens }, formulas) => [{ kind, raw, children: asSpans(tokens, formulas) }];
+  return ({ raw, tokens }, formulas, depth) => [{ kind, raw, children: asSpans(tokens, formulas, depth + 1) }];
 }
 
 const asText = (raw, formulas) => ({ kind: 'text', raw, text: putBack(raw, formulas) });

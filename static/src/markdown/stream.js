@@ -94,7 +94,8 @@ export class BlockStream {
   #settle(tokens, count) {
     const last = tokens.at(-1);
     if (!count) return tokens.length;
-    const open = last.type === 'formula' && count > 1 ? 2 : 1; // what may yet be none may belong to the text above it
+    const isShort = !(tokens.at(-2)?.raw?.length > LONGEST_PARAGRAPH);
+    const open = last.type === 'formula' && count > 1 && isShort ? 2 : 1; // it may be none, and belong to what is above
     if (count > open) this.#cut(tokens.at(-open - 1).until);
     if (open > 1) return tokens.length - open;
     if (isOpenFence(last)) return this.#openCode(tokens);
@@ -128,7 +129,7 @@ export class BlockStream {
     }
     if (token.type === 'table' && token.rows.length > 0) {
       const head = this.#growing?.head ?? headOf(token.raw);
-      const start = Math.max(head.length, token.raw.trimEnd().lastIndexOf('\n') + 1);
+      const start = Math.max(head.length, token.raw.replace(/[ \t\n]+$/, '').lastIndexOf('\n') + 1);
       const from = (token.from ?? 0) + token.rows.length - 1;
       this.#cut(token.at + start);
       this.#growing = { type: 'table', head, from, at: began };
