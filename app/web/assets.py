@@ -7,6 +7,7 @@ must get as far as saying that its site is not allowed here.
 from __future__ import annotations
 
 import re
+from os.path import isfile
 from pathlib import Path
 
 from flask import Blueprint, Response, redirect, request, send_from_directory
@@ -72,4 +73,4 @@ def _suffix(folder: Path, name: str) -> str:
 
 def _is_in(folder: Path, name: str) -> bool:
     path = safe_join(str(folder), name)
-    return path is not None and Path(path).is_file()
+    return path is not None and isfile(path)  # also where no file can have such a name

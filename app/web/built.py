@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TypedDict
+
+log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parents[2] / "static"
 # What stands for a name where nothing was built; markdown, highlight and math need a build.
@@ -52,8 +55,16 @@ class Assets:
 
 
 def _manifest(dist: Path) -> dict[str, _Built]:
+    path = dist / "manifest.json"
     try:
-        manifest: dict[str, _Built] = json.loads((dist / "manifest.json").read_bytes())
+        return {
+            name: {"file": str(part["file"]), "imports": list(part["imports"])}
+            for name, part in json.loads(path.read_bytes()).items()
+        }
     except FileNotFoundError:
         return {}
-    return manifest
+    except (ValueError, TypeError, KeyError, AttributeError):
+        log.error(
+            "%s is no manifest: the sources are served, as without a build; `make front` mends it", path
+        )
+        return {}

@@ -84,6 +84,27 @@ def test_the_smallest_form_is_sent_that_the_browser_takes(
         assert "Accept-Encoding" in response.headers["Vary"]
 
 
+def test_what_was_kept_of_one_form_is_not_taken_for_another(built: Edge) -> None:
+    tags = {}
+    for coding in ("br", "gzip", "identity"):
+        with built.get(PAGE, Accept_Encoding=coding) as response:
+            tags[coding] = response.headers["ETag"]
+    for kept, tag in tags.items():
+        for coding in tags:
+            with built.get(PAGE, Accept_Encoding=coding, **{"If-None-Match": tag}) as response:
+                assert response.status_code == (304 if coding == kept else 200)
+                assert "Accept-Encoding" in response.headers["Vary"]
+
+
+def test_a_part_of_a_file_is_one_of_the_form_that_is_sent(built: Edge) -> None:
+    with built.get(PAGE, Accept_Encoding="br", Range="bytes=0-3") as response:
+        assert (response.status_code, response.data) == (206, b"as i")
+        assert response.headers["Content-Encoding"] == "br"
+    with built.get(PAGE, Accept_Encoding="br", Range="bytes=9999-") as response:
+        assert response.status_code == 416
+        assert "Content-Encoding" not in response.headers
+
+
 def test_what_was_not_compressed_is_sent_as_it_is(built: Edge) -> None:
     with built.get("/static/dist/page-BBBBBBBB.css", Accept_Encoding="br, gzip") as response:
         assert (response.data, response.headers.get("Content-Encoding")) == (b"a{}", None)
@@ -103,18 +124,21 @@ def test_what_was_not_compressed_is_sent_as_it_is(built: Edge) -> None:
         "..%2fsecret",
         "%2e%2e%2fsecret",
         "a%00-AAAAAAAA.js",
+        "a" * 300 + "-AAAAAAAA.js",
         "",
     ],
 )
 def test_nothing_else_of_the_folder_is_sent(built: Edge, name: str) -> None:
-    with built.get(f"/static/dist/{name}") as response:
+    with built.get(f"/static/dist/{name}", Accept_Encoding="br") as response:
         assert response.status_code == 404
         assert response.headers["Content-Type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("name", ["../secret", "..%2fsecret", "%2e%2e/secret", "", ".."])
+@pytest.mark.parametrize(
+    "name", ["../secret", "..%2fsecret", "%2e%2e/secret", "", "..", "a" * 300, "a/" * 3000, "a%00b"]
+)
 def test_nothing_beside_the_sources_is_sent(built: Edge, name: str) -> None:
-    with built.get(f"/static/src/{name}") as response:
+    with built.get(f"/static/src/{name}", Accept_Encoding="br") as response:
         assert response.status_code == 404
 
 

@@ -63,3 +63,15 @@ def test_what_nobody_knows_is_a_fault_of_the_caller(static: Path) -> None:
 def test_every_source_that_can_stand_for_a_part_is_there() -> None:
     for name, path in SOURCES.items():
         assert (STATIC / "src" / path).is_file(), f"{name}: static/src/{path} is missing"
+
+
+@pytest.mark.parametrize(
+    "written", ["", '{"page.js": {"file": "pa', "null", "[]", '{"page.js": 5}', '{"page.js": {}}', "\udcff"]
+)
+def test_a_manifest_that_is_broken_is_none_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, written: str
+) -> None:
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "manifest.json").write_bytes(written.encode(errors="surrogateescape"))
+    assert Assets("", tmp_path).url("page.js") == "/static/src/page/main.js"
+    assert "make front" in caplog.text
