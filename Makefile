@@ -6,7 +6,7 @@ FRONT   = static/dist/manifest.json
 PY      = $(VENV)/bin/python
 PIP     = $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run install front check test bench bench-tokens bench-peers clean
+.PHONY: help run install front check test bench bench-tokens bench-peers bench-front clean
 
 help:     ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | awk '{ verb = $$1; $$1 = ""; printf "make %-13s%s\n", verb, $$0 }'
@@ -36,6 +36,9 @@ bench-tokens: $(VENV)/.dev  ## the time this adds to a token
 bench-peers: $(VENV)/.dev $(VENV)/.node  ## the same table beside other hubs, which are installed into build/
 	@$(PY) -m bench.hubs.peers
 	@$(PY) -m bench.hubs --peers
+
+bench-front: $(VENV)/.dev $(FRONT)  ## what drawing an answer costs a browser, and what its parts weigh
+	@$(PY) -m bench.front
 
 clean:    ## undo install, and what tools left
 	rm -rf $(VENV) build node_modules static/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
@@ -78,6 +81,6 @@ node_modules/.installed: package.json package-lock.json .npmrc $(VENV)/.node
 	@if PATH="$(abspath $(VENV))/bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund >/dev/null; then touch $@; fi
 
 # Folders count, too: a file that was taken away changes its folder.
-$(FRONT): static/build.mjs $(shell find static/src) node_modules/.installed
+$(FRONT): static/build.mjs static/reader.mjs $(shell find static/src) node_modules/.installed
 	@if ! { [ -e node_modules/.installed ] && PATH="$(abspath $(VENV))/bin:$$PATH" node static/build.mjs; }; then \
 	    echo "The pages could not be built: they are served from static/src, with answers as plain text."; fi

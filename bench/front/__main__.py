@@ -4,7 +4,8 @@
 
 Needs Chromium, Node and what requirements-dev.txt brings. Frames are made by the bench (measure.js), 16.7 ms
 apart by the clock that the Markdown module is told, so 40 KB take seconds and not three minutes. A goal is
-judged by the best of the rounds, since whatever else runs can only add; the last line compares the lengths.
+judged by the best of the rounds, since whatever else runs can only add. Below: what twice the length costs,
+and what the parts weigh.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def main() -> int:
         for row in options.rows:
             found[row] = best([page.evaluate("(row) => run(...row)", row[1:]) for _ in range(options.rounds)])
             print(told(row, found[row]), flush=True)
-    return 0 if all(is_met(row, figures) for row, figures in found.items()) and grows_in_line(found) else 1
+    print(weights())
+    met = [is_met(row, figures) for row, figures in found.items()]
+    return 0 if grows_in_line(found) and all(met) else 1
 
 
 def best(rounds: list[Figures]) -> Figures:
@@ -97,11 +100,39 @@ def grows_in_line(found: dict[Row, Figures]) -> bool:
     return ratio <= GROWTH
 
 
+PARTS = {
+    "loader": ["widget.js"],
+    "panel, without Markdown": ["panel.js"],
+    "Markdown": ["markdown.js"],
+    "panel with Markdown": ["panel.js", "markdown.js"],
+    "page, its first look": ["page.js", "page.css", "icon.svg", "markdown.js"],
+    "code colours, with the first code block": ["highlight.js"],
+    "formulas, with the first formula": ["math.js"],
+    "client": ["client.js"],
+}
+
+
+def weights() -> str:
+    """KB of each part as it is sent."""
+    lines = ["", line("", "gzip KB", "brotli KB"), "|---|---|---|"]
+    for part, names in PARTS.items():
+        files = [DIST / manifest()[name]["file"] for name in names]
+        sizes = [
+            sum(file.with_name(file.name + kind).stat().st_size for file in files) for kind in (".gz", ".br")
+        ]
+        lines.append(line(part, *(f"{size / 1024:.1f}" for size in sizes)))
+    return "\n".join(lines)
+
+
+def manifest() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = json.loads((DIST / "manifest.json").read_text("utf-8"))
+    return found
+
+
 @contextmanager
 def chromium() -> Iterator[Page]:
     """An empty page with the built Markdown module in it."""
-    manifest = json.loads((DIST / "manifest.json").read_text("utf-8"))
-    module = f"/static/dist/{manifest['markdown.js']['file']}"
+    module = f"/static/dist/{manifest()['markdown.js']['file']}"
     with serving() as url, sync_playwright() as playwright:
         path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])

@@ -14,13 +14,14 @@ import pytest
 from tests.rig.front import DIST, ROOT, build_front, node
 
 NAMES = {
-    *("page.js", "page.css", "panel.js", "widget.js", "icon.svg"),
-    *("markdown.js", "highlight.js", "math.js"),
+    *("page.js", "page.css", "panel.js", "widget.js", "embed.js", "embed.css", "icon.svg"),
+    *("markdown.js", "highlight.js", "math.js", "selfcheck.js", "words.zh.js"),
     *("client.js", "client.shared.js", "client.global.js"),
 }
 KB = 1024
-# As esbuild writes it, at the start of a statement or in a call; the words alone stand in many a highlighter.
-IMPORTED = re.compile(r"""(?:^|[;}])import(?:\{[^}]*\}from)?["']([^"']+)["']|\bimport\(["']([^"']+)["']\)""")
+# As terser writes it, at the start of a statement or in a call; the words alone stand in many a highlighter.
+AT_ONCE = re.compile(r"""(?:^|[;}])import(?:[\w$*{][^"';]*from)?["']([^"']+)["']""")
+LATER = re.compile(r"""\bimport\(["']([^"']+)["']\)""")
 Manifest = dict[str, dict[str, Any]]
 
 
@@ -32,10 +33,14 @@ def manifest() -> Manifest:
 
 
 def weight(manifest: Manifest, *names: str) -> int:
-    """Bytes as sent by gzip, of these and of all that they need at once; each file counts once."""
+    """Bytes as sent by gzip, of these and of all that they ask for at once; each file counts once."""
     sizes = {entry["file"]: entry["gzip"] for entry in manifest.values()}
     files = {file for name in names for file in (manifest[name]["file"], *manifest[name]["imports"])}
     return sum(sizes[file] for file in files)
+
+
+def text_of(manifest: Manifest, name: str) -> str:
+    return (DIST / manifest[name]["file"]).read_text()
 
 
 def test_every_part_is_there(manifest: Manifest) -> None:
@@ -43,36 +48,40 @@ def test_every_part_is_there(manifest: Manifest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "limit"),
+    ("name", "limit"),
     [
-        (("client.js",), 4 * KB),
-        (("client.global.js",), 4 * KB),
-        (("widget.js",), 3 * KB),
-        (("panel.js",), 31 * KB),
-        # The goal is 45 KB, and it is missed: 12 are marked's lexer, 30 the chat. The gap may not grow.
-        (("panel.js", "markdown.js"), 57 * KB),
+        ("client.js", 4 * KB),
+        ("client.global.js", 4 * KB),
+        ("widget.js", 3 * KB),
+        # With Markdown. The goal is 45 KB, and it is missed: see docs/decisions/0016. The gap may not grow.
+        ("panel.js", 50 * KB),
+        ("markdown.js", 22 * KB),
+        ("highlight.js", 25 * KB),
+        ("math.js", 57 * KB),
     ],
-    ids=lambda value: " and ".join(value) if isinstance(value, tuple) else str(value),
 )
-def test_it_is_small_enough(manifest: Manifest, names: tuple[str, ...], limit: int) -> None:
-    assert weight(manifest, *names) <= limit
+def test_it_is_small_enough(manifest: Manifest, name: str, limit: int) -> None:
+    assert weight(manifest, name) <= limit
 
 
 def test_the_first_look_at_the_page_is_small_enough(manifest: Manifest) -> None:
     page = len(gzip.compress((ROOT / "templates" / "index.html").read_bytes()))
-    assert page + weight(manifest, "page.js", "page.css", "icon.svg", "markdown.js") <= 100 * KB
+    assert page + weight(manifest, "page.js", "page.css", "icon.svg") <= 50 * KB
 
 
-def test_what_is_loaded_when_it_is_needed_is_not_loaded_before(manifest: Manifest) -> None:
-    late = {manifest[name]["file"] for name in ("highlight.js", "math.js")}
-    for name in ("page.js", "panel.js", "markdown.js"):
-        assert not late & set(manifest[name]["imports"]), name
+def test_markdown_is_asked_for_at_once_and_what_few_need_is_not(manifest: Manifest) -> None:
+    few = {"highlight.js", "math.js", "words.zh.js"}
+    for name, more in (("page.js", set()), ("panel.js", {"selfcheck.js"})):
+        assert manifest[name]["imports"] == [manifest["markdown.js"]["file"]]
+        text = text_of(manifest, name)
+        assert {f"./{manifest[late]['file']}" for late in few | more} <= set(LATER.findall(text))
+        assert not AT_ONCE.findall(text)
 
 
 def test_a_page_of_one_file_needs_no_other(manifest: Manifest) -> None:
     for name in ("client.js", "client.shared.js", "client.global.js", "widget.js"):
         assert manifest[name]["imports"] == []
-        assert not re.search(r"^import\b|\bfrom\"", (DIST / manifest[name]["file"]).read_text())
+        assert not AT_ONCE.findall(text_of(manifest, name))
 
 
 def test_what_is_compressed_is_the_file(manifest: Manifest) -> None:
@@ -87,7 +96,7 @@ def test_what_is_compressed_is_the_file(manifest: Manifest) -> None:
 
 
 def test_the_same_sources_are_built_to_the_same_names(manifest: Manifest) -> None:
-    subprocess.run([node(), "static/build.mjs"], cwd=ROOT, check=True, capture_output=True, timeout=60)
+    subprocess.run([node(), "static/build.mjs"], cwd=ROOT, check=True, capture_output=True, timeout=240)
     assert json.loads((DIST / "manifest.json").read_text()) == manifest
 
 
@@ -99,7 +108,7 @@ def test_files_that_were_replaced_stay_for_a_day(manifest: Manifest) -> None:
         os.utime(path, (0, 0))
     earlier = {**manifest, "page.js": {**manifest["page.js"], "file": old.name}}
     (DIST / "manifest.json").write_text(json.dumps(earlier))
-    subprocess.run([node(), "static/build.mjs"], cwd=ROOT, check=True, capture_output=True, timeout=60)
+    subprocess.run([node(), "static/build.mjs"], cwd=ROOT, check=True, capture_output=True, timeout=240)
     assert old.exists()
     assert not older.exists()
     old.unlink()
@@ -110,7 +119,7 @@ def test_nothing_that_was_built_names_this_machine_or_leaves_a_name_unresolved(m
         text = (DIST / entry["file"]).read_text()
         assert str(ROOT) not in text
         assert "PANEL_FILES" not in text
-        for name in map("".join, IMPORTED.findall(text)):
+        for name in AT_ONCE.findall(text) + LATER.findall(text):
             assert name.startswith("./"), f"{entry['file']} imports {name}"
             assert (DIST / name).is_file()
 
