@@ -33,6 +33,7 @@ def _page(template: str, framed_by: str = "'none'") -> Response:
         template,
         base=settings.url_prefix,
         model=settings.upstream_model,
+        limit=settings.body_bytes,
         asset=assets.url,
         preloads=assets.preloads,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Locator, Page
@@ -93,6 +94,12 @@ class ChatPage:
         return self._all(".question > .text")
 
     @property
+    def turns(self) -> list[str]:
+        """The text of questions, answers and the server's own lines, in the order shown."""
+        text = "(turn) => (turn.querySelector(':scope > .text:not(.refusal)') ?? turn).textContent"
+        return list(self.page.eval_on_selector_all("#log > .turn", f"(turns) => turns.map({text})"))
+
+    @property
     def state(self) -> str:
         """The words under the newest answer."""
         return self.page.locator(".answer .state").last.inner_text()
@@ -111,6 +118,15 @@ class ChatPage:
     def spoken(self) -> str:
         """What a screen reader was told last."""
         return self.page.text_content("#status") or ""
+
+    def note_spoken(self) -> Callable[[], list[str]]:
+        """From now on keeps what a screen reader is told; gives what gives it."""
+        self.page.evaluate(f"""() => {{
+            window.said = [];
+            const status = {self.root}.querySelector('#status');
+            new MutationObserver(() => said.push(status.textContent)).observe(status, {{ childList: true }});
+        }}""")
+        return lambda: list(self.page.evaluate("() => window.said"))
 
     def _all(self, selector: str) -> list[str]:
         texts = "(found) => found.map((element) => element.textContent)"

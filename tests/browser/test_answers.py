@@ -40,6 +40,19 @@ def test_reloads_in_mid_answer_end_with_the_same_text(chat: ChatPage, upstream: 
     assert len(upstream.state()["requests"]) == 1
 
 
+def test_who_leaves_and_returns_finds_what_was_written_meanwhile_and_the_rest(
+    chat: ChatPage, server: Server, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(script.counted(60, gap=0.04))
+    chat.ask().until_text("w5 ")
+    chat.page.goto(f"{server.url}/healthz")
+    eventually(lambda: upstream.state()["requests"][-1]["sent"] > 30)
+    chat.page.go_back()
+    chat.ready().answers(1)
+    assert (chat.questions, chat.text) == (["hello"], counted(60))
+    assert len(upstream.state()["requests"]) == 1
+
+
 def test_a_second_tab_reads_along_and_ends_with_the_same_text(
     chat: ChatPage, server: Server, upstream: ScriptedUpstream
 ) -> None:
@@ -183,16 +196,6 @@ def test_the_page_works_under_a_prefix(page: Page, serve: Serve, upstream: Scrip
     chat = ChatPage(page).open(serve(URL_PREFIX="/hub").url)
     chat.ask().answers(1)
     assert chat.reload().answers(1).text == counted(10)
-
-
-def test_the_page_works_where_storage_is_forbidden(new_chat: NewPage, upstream: ScriptedUpstream) -> None:
-    forbid = """for (const name of ['localStorage', 'sessionStorage']) {
-        Object.defineProperty(window, name, { get() { throw new DOMException('no', 'SecurityError'); } });
-    }"""
-    upstream.script(script.counted(10))
-    chat = new_chat(init=forbid)
-    chat.ask().answers(1)
-    assert chat.text == counted(10)
 
 
 def test_a_question_whose_reply_was_lost_is_not_asked_twice(

@@ -51,6 +51,46 @@ def test_shift_and_enter_make_a_new_line_and_the_box_grows(chat: ChatPage) -> No
     assert chat.page.evaluate(height) > before
 
 
+@pytest.mark.parametrize("way", ["?", "button"])
+def test_the_list_of_keys_opens_closes_by_escape_and_gives_the_focus_back(
+    chat: ChatPage, upstream: ScriptedUpstream, way: str
+) -> None:
+    upstream.script(script.cut(["half"], "hang"))
+    loaded: list[str] = []
+    chat.page.on("request", lambda request: loaded.append(request.url))
+    chat.ask().until_text("half")
+    assert not [url for url in loaded if "/keys-" in url]  # not before somebody asks for it
+    opener = chat.button("New chat") if way == "?" else chat.button("Keyboard shortcuts")
+    opener.focus()
+    chat.page.keyboard.press("?" if way == "?" else "Enter")
+    dialog = chat.page.get_by_role("dialog", name="Keyboard shortcuts")
+    dialog.get_by_text("Stop the answer").wait_for()
+    chat.page.keyboard.press("?")
+    assert chat.page.get_by_role("dialog").count() == 1
+    chat.page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    assert opener.evaluate("(button) => button === document.activeElement")
+    assert chat.button("Stop the answer").is_visible()  # Esc was for the list
+
+
+def test_a_question_mark_in_the_box_is_a_question_mark(chat: ChatPage) -> None:
+    chat.page.focus("#message")
+    chat.page.keyboard.type("why?")
+    assert chat.draft == "why?"
+    assert chat.page.get_by_role("dialog").count() == 0
+
+
+def test_the_list_of_keys_is_in_the_readers_language(new_chat: NewPage) -> None:
+    chat = new_chat(locale="zh-CN")
+    chat.button("键盘快捷键").click()
+    dialog = chat.page.get_by_role("dialog", name="键盘快捷键")
+    dialog.get_by_text("停止回答").wait_for()
+    words = re.findall(r"[A-Za-z]{2,}", dialog.inner_text())
+    assert set(words) == {"Enter", "Shift", "Esc"}
+    dialog.get_by_role("button", name="关闭").click()
+    dialog.wait_for(state="detached")
+
+
 def test_a_blank_message_is_not_sent(chat: ChatPage) -> None:
     chat.ask("  \n ")
     assert chat.questions == []
@@ -185,9 +225,10 @@ def test_no_module_brings_in_what_is_not_ours() -> None:
 
 
 def test_the_page_is_light() -> None:
+    """Also where nothing was built, with all that is written for those who read it. Built: test_build.py."""
     folders = [SOURCE / name for name in ("chat", "client", "page")]
     files = [file for folder in folders for kind in ("*.js", "*.css") for file in folder.rglob(kind)]
-    assert sum(len(gzip.compress(file.read_bytes())) for file in files) < 64_000
+    assert sum(len(gzip.compress(file.read_bytes())) for file in files) < 70_000
 
 
 def test_a_small_screen_begins_at_the_title_and_a_reload_at_the_end(

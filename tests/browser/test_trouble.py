@@ -7,6 +7,7 @@ import requests
 from playwright.sync_api import Page
 
 from tests.browser.chat_page import ChatPage, counted
+from tests.browser.conftest import NewPage
 from tests.browser.line import Line
 from tests.conftest import ADMIN_TOKEN, Serve
 from tests.rig import script
@@ -17,6 +18,15 @@ from tests.rig.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.browser
 
+# What a browser may do to a page's storage.
+NO_STORAGE = {
+    "full": """Storage.prototype.setItem = function setItem() {
+        throw new DOMException('full', 'QuotaExceededError');
+    };""",
+    "forbidden": """for (const name of ['localStorage', 'sessionStorage']) {
+        Object.defineProperty(window, name, { get() { throw new DOMException('no', 'SecurityError'); } });
+    }""",
+}
 # What the upstream does → what the reader is told, and whether asking again is offered.
 FAILURES = {
     "a refused key": (script.failure(401), "The server of the model refused the key it was given.", False),
@@ -209,3 +219,88 @@ def test_a_broadcast_is_a_notice_that_can_be_dismissed_and_a_message_a_line(
     chat.until_says("Your report is ready.")
     chat.button("Dismiss").click()
     chat.until("() => !document.body.innerText.includes('Maintenance')")
+
+
+def test_once_the_connection_is_back_it_is_said_with_what_was_caught_up_and_then_goes(
+    page: Page, server: Server, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(script.counted(60, gap=0.05))
+    with Line(server) as line:
+        chat = ChatPage(page).open(line.url).ask().until_text("w3 ")
+        spoken = chat.note_spoken()
+        line.cut(dead=True)
+        chat.until_says("Reconnecting in")
+        client = page.evaluate("localStorage['deltahub.client']")
+        send(server, client, "Your report is ready.")
+        line.mend()
+        chat.button("Try now").click()
+        chat.until_says("Connected again · 2 messages caught up").answers(1)
+        assert not chat.button("Try now").is_visible()
+        chat.until("() => document.querySelector('#banner').hidden")
+    of_link = [text for text in spoken() if "onnect" in text]
+    assert len(of_link) == 2, of_link
+    assert of_link[1] == "Connected again · 2 messages caught up"
+    assert (chat.text, page.locator(".line:visible").all_inner_texts()) == (
+        counted(60),
+        ["Your report is ready."],
+    )
+
+
+def test_a_failed_answer_and_a_refused_question_name_the_request_by_which_the_log_knows_them(
+    page: Page, serve: Serve, upstream: ScriptedUpstream
+) -> None:
+    server = serve(BODY_BYTES="2000")
+    upstream.script(script.failure(401))
+    chat = ChatPage(page).open(server.url)
+    with page.expect_response("**/chat") as reply:
+        chat.ask().answers(1)
+    told = reply.value.headers["x-request-id"]
+    named = page.locator(".problem .request")
+    assert named.inner_text() == f"Request {told}"
+    eventually(lambda: f'"id":"{told}"' in server.log)
+    chat.reload().answers(1)
+    assert named.inner_text() == f"Request {told}"
+    with page.expect_response("**/chat") as reply:
+        chat.ask("x" * 3_000).until_says("The message is too long.")
+    told = reply.value.headers["x-request-id"]
+    assert page.locator(".question .request:visible").inner_text() == f"Request {told}"
+
+
+def send(server: Server, client: str, text: str) -> None:
+    sent = {"clientId": client, "data": {"text": text}}
+    assert requests.post(f"{server.url}/sse/send", json=sent, timeout=5).status_code in (200, 202)
+
+
+def test_a_message_of_the_server_is_there_after_a_reload_in_its_place_and_once(
+    chat: ChatPage, server: Server, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(script.deltas(["one"]), script.cut(["two"], "hang"))
+    client = chat.page.evaluate("localStorage['deltahub.client']")
+    chat.ask("a").answers(1)
+    send(server, client, "between")
+    chat.until_says("between").ask("b").until_text("two")
+    send(server, client, "after the last word")
+    chat.until_says("after the last word")
+    shown = ["a", "one", "between", "b", "two", "after the last word"]
+    assert chat.turns == shown
+    for tab in (chat.reload(), chat.reload(), chat.second_tab(server.url)):
+        tab.until_text("two").until_says("after the last word")
+        assert tab.turns == shown
+    chat.page.bring_to_front()
+    chat.button("New chat").click()
+    chat.until("() => !document.querySelector('.turn.line:not([id])')")
+    assert chat.reload().turns == []
+
+
+@pytest.mark.parametrize("storage", NO_STORAGE)
+def test_where_nothing_can_be_kept_it_is_said_and_nothing_is_lost_but_by_a_reload(
+    new_chat: NewPage, server: Server, upstream: ScriptedUpstream, storage: str
+) -> None:
+    upstream.script(script.counted(10))
+    chat = new_chat(init=NO_STORAGE[storage]).until_says("This browser keeps nothing for this page")
+    with chat.page.expect_request("**/chat") as asked:
+        chat.ask().answers(1)
+    send(server, asked.value.post_data_json["clientId"], "news")
+    chat.until_says("news")
+    assert (chat.text, chat.draft) == (counted(10), "")
+    assert chat.reload().turns == []

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, FloatRect, Page, Route
+import requests
+from playwright.sync_api import BrowserContext, FloatRect, Locator, Page, Route
 
 from tests.browser.chat_page import counted
 from tests.browser.widget_page import SHADOW, Widget
@@ -122,6 +123,95 @@ def test_what_comes_while_it_is_closed_is_counted_on_the_button_also_after_a_rel
     widget.shown().answers(1)
     widget.page.keyboard.press("Escape")
     assert widget.page.locator(".launcher").get_attribute("aria-label") == "Open the chat"
+
+
+GREETING = "Which tea shall it be?"
+
+
+def bubble(widget: Widget) -> Locator:
+    return widget.page.get_by_role("complementary", name="Greeting")
+
+
+def test_the_greeting_stands_beside_the_button_once_a_session_and_loads_no_panel(
+    widget: Widget, hub: Server
+) -> None:
+    asked: list[str] = []
+    widget.page.on("request", lambda request: asked.append(request.url))
+    widget.visit(greeting=GREETING)
+    bubble(widget).get_by_text(GREETING).wait_for()
+    names = [url.rpartition("/")[2].partition("-")[0] for url in asked if url.startswith(hub.url)]
+    assert names == ["widget.js", "bubble"]
+    widget.visit(greeting=GREETING)
+    widget.page.wait_for_load_state("networkidle")
+    assert bubble(widget).count() == 0
+
+
+def test_a_click_on_the_greeting_opens_the_panel_and_it_is_gone(widget: Widget) -> None:
+    widget.visit(greeting=GREETING)
+    bubble(widget).get_by_role("button", name=GREETING).click()
+    widget.shown().until_says(GREETING)
+    assert bubble(widget).count() == 0
+    assert widget.page.evaluate(f"() => {SHADOW}.activeElement.id") == "message"
+
+
+def test_the_greeting_can_be_dismissed_and_opens_nothing_then(widget: Widget) -> None:
+    widget.visit(greeting=GREETING)
+    bubble(widget).get_by_role("button", name="Dismiss").click()
+    assert bubble(widget).count() == 0
+    assert not widget.is_open
+
+
+def test_whoever_has_opened_the_panel_in_this_session_is_not_greeted(widget: Widget) -> None:
+    widget.visit().open_panel()
+    widget.button("Close the chat").click()
+    widget.visit(greeting=GREETING)
+    widget.until(f"() => {SHADOW}.querySelector('.panel')")
+    assert bubble(widget).count() == 0
+
+
+def test_an_open_panel_and_a_page_without_a_greeting_have_no_bubble(widget: Widget, hub: Server) -> None:
+    asked: list[str] = []
+    widget.page.on("request", lambda request: asked.append(request.url))
+    widget.visit(greeting=GREETING, open="").shown()
+    widget.page.evaluate("() => sessionStorage.clear()")
+    widget.visit(greeting="")
+    widget.until(f"() => {SHADOW}.querySelector('.panel')")
+    assert not [url for url in asked if "bubble" in url]
+
+
+def test_a_greeting_that_could_not_be_remembered_is_not_shown_on_each_page(widget: Widget) -> None:
+    widget.page.add_init_script("""Storage.prototype.setItem = function setItem() {
+        throw new DOMException('full', 'QuotaExceededError');
+    };""")
+    with widget.page.expect_response("**/bubble-*"):
+        widget.visit(greeting=GREETING)
+    widget.page.wait_for_load_state("networkidle")
+    assert bubble(widget).count() == 0
+
+
+def test_messages_of_the_server_survive_another_language_another_user_and_a_reload(
+    widget: Widget, hub: Server, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(script.deltas(["one"]), script.deltas(["two"]))
+    widget.visit().open_panel().ask("a").answers(1)
+    client = widget.page.evaluate("(hub) => localStorage[`deltahub@${hub}/client`]", hub.url)
+    sent = {"clientId": client, "data": "Your tea has left."}
+    assert requests.post(f"{hub.url}/sse/send", json=sent, timeout=5).status_code == 200
+    widget.until_says("Your tea has left.").ask("b").answers(2)
+    shown = ["a", "one", "Your tea has left.", "b", "two"]
+    assert widget.turns == shown
+    widget.call("(chat) => chat.setLang('zh-CN')")
+    widget.shown().until_says("新对话").answers(2)
+    assert widget.turns == shown
+    widget.call("(chat) => chat.setUser({ id: 'u1' })")
+    widget.shown().until(f"() => !{SHADOW}.querySelector('.question')")
+    assert widget.turns == []
+    widget.call("(chat) => chat.setUser(null)")
+    widget.shown().answers(2)
+    assert widget.turns == shown
+    widget.page.reload()
+    widget.shown().answers(2)
+    assert widget.turns == shown
 
 
 def test_a_page_opens_sends_listens_and_closes(widget: Widget, upstream: ScriptedUpstream) -> None:
@@ -254,6 +344,8 @@ WRONG = {
     "get_token": ("alert(1)", "it is the name of a function of the page"),
     "texts": ("javascript:alert(1)", "it is the address of a JSON file"),
     "open": ("perhaps", "it is true or false."),
+    "debug": ("verbosely", "it is true or false."),
+    "label": ("x" * 100, "it has 100 characters, and there is room for 80."),
     "colour": ("#123456", 'There is no option "colour". Did you mean "color"?'),
     "frobnicate": ("1", 'There is no option "frobnicate". There are hub, lang'),
 }
@@ -343,6 +435,22 @@ button, textarea, dialog, div, p, h2 { background: yellow !important; display: i
 """
 
 
+def as_one_paint(widget: Widget) -> None:
+    """The panel as it is painted at once, and without the figures of an answer, which differ each time.
+
+    What is painted bit by bit while an answer comes has corners that are smoothed over what was there before.
+    """
+    widget.page.evaluate(f"""() => {{
+        const sheet = new CSSStyleSheet();
+        sheet.replaceSync('.figure {{ display: none }}');
+        {SHADOW}.adoptedStyleSheets.push(sheet);
+    }}""")
+    widget.call("(chat) => chat.close()")
+    widget.call("(chat) => chat.open()")
+    widget.page.mouse.move(0, 0)
+    widget.page.evaluate(f"() => {SHADOW}.activeElement?.blur()")
+
+
 def test_a_hostile_style_sheet_of_the_page_moves_no_pixel_of_the_panel(
     context: BrowserContext, site: Host, hub: Server, upstream: ScriptedUpstream
 ) -> None:
@@ -360,20 +468,12 @@ def test_a_hostile_style_sheet_of_the_page_moves_no_pixel_of_the_panel(
         widget.call("(chat) => chat.open()")
         widget.shown().ask("hello").answers(1)
         widget.until(f"() => {SHADOW}.querySelector('.md-line span')")
-        page.mouse.move(0, 0)
-        page.evaluate(f"() => {SHADOW}.activeElement?.blur()")
-        page.evaluate(f"() => {SHADOW}.querySelectorAll('.figure').forEach((f) => {{ f.textContent = ''; }})")
+        as_one_paint(widget)
         box = page.locator(".panel").bounding_box()
         assert box is not None
         # Its round corners show the page.
         clip = FloatRect(x=box["x"] + 6, y=box["y"] + 6, width=box["width"] - 12, height=box["height"] - 12)
-        last = b""
-        for _ in range(20):  # edges are smoothed anew while the browser settles; what leaks in stays
-            picture = page.screenshot(clip=clip, animations="disabled", caret="hide")
-            if picture in (pictures or [last]):
-                break
-            last = picture
-            page.wait_for_timeout(100)
+        picture = page.screenshot(clip=clip, animations="disabled", caret="hide")
         pictures.append(picture)
         boxes.append(box)
         page.close()

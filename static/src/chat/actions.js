@@ -7,6 +7,7 @@ import {
   findAnswer, inLine, isAccepted, isOver, isRunning, leaving, needing, newAnswer, newQuestion, strange, wholeText,
   withTurn,
 } from './state.js';
+import { isLine, withLines } from './lines.js';
 
 /**
  * A question is on its way. `again`: the generationId of one that was not sent, whose place it takes; `from`: of the
@@ -58,6 +59,11 @@ export function left(state) {
   return taken({ ...kept, conversationId: '', turns: [], lost: false, loading: false });
 }
 
+/** The lines that this browser has kept. */
+export function recalled(state, { lines }) {
+  return { ...state, turns: withLines(state.turns, Array.isArray(lines) ? lines : []) };
+}
+
 /** All that there is has been loaded. */
 export function ready(state) {
   return state.loading ? { ...state, loading: false } : state;
@@ -82,7 +88,8 @@ export function loaded(state, { conversation, since = {} }) {
   else if (isOpen) turns.push(unanswered(state, turns.at(-1).generationId));
   const known = new Set(turns.map((turn) => turn.key));
   const rest = state.turns.filter((turn) => !known.has(turn.key) && isOurs(state, turn));
-  const next = { ...state, conversationId: conversation.id, turns: [...turns, ...rest], loading: false, lost: false };
+  const shown = withLines([...turns, ...rest.filter((turn) => !isLine(turn))], rest.filter(isLine));
+  const next = { ...state, conversationId: conversation.id, turns: shown, loading: false, lost: false };
   return needing(next, { answers: isOpen && openId ? [openId] : [] });
 }
 

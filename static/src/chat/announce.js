@@ -1,6 +1,7 @@
 /**
- * What a screen reader is told, each once: the place of a question in line, that its answer is being written, and
- * at the end what it says. Touches one polite status element: the log itself is silent, or every token would be read out.
+ * What a screen reader is told, each once: the place of a question in line, that its answer is being written, at the
+ * end what it says, and when the connection is lost and is back. Touches one polite status element: the log itself is
+ * silent, or every token would be read out.
  */
 
 import { errorInWords } from './turns.js';
@@ -9,37 +10,44 @@ import { findAnswer, isOver, isRunning } from './state.js';
 export function createAnnouncer(element, t) {
   let watched = ''; // generationId
   let told = ''; // of the watched one: '', 'queued' or 'answering'
-  let wasTroubled = false;
+  let toldOfLink = ''; // '', 'lost' or 'back'
 
   const say = (text) => { element.textContent = text; };
 
+  /** Whether there was something to say. */
   function answerIn(state) {
     const answer = findAnswer(state, watched);
     if (answer && isOver(answer)) {
       watched = '';
       say(endOf(answer, t));
-      return;
+      return true;
     }
     const running = state.turns.findLast(isRunning);
-    if (!running) return;
+    if (!running) return false;
     if (running.generationId !== watched) told = '';
     watched = running.generationId;
-    tell(running);
+    return tell(running);
   }
 
   /** Nothing before the server has said whether it must wait, and its place once: it may change every second. */
   function tell({ phase, position }) {
     const stage = { connecting: '', queued: 'queued' }[phase] ?? 'answering';
-    if (!stage || stage === told) return;
+    if (!stage || stage === told) return false;
     told = stage;
     say(stage === 'queued' ? t('phase.queued', { position }) : t('say.answering'));
+    return true;
+  }
+
+  /** Once each: the seconds in its words run. */
+  function tellOfLink({ kind, words }) {
+    if (kind && kind !== toldOfLink) say(words);
+    toldOfLink = kind;
   }
 
   return {
-    update(state, isTroubled) {
-      answerIn(state);
-      if (wasTroubled && !isTroubled && state.link.state === 'open') say(t('say.connected'));
-      wasTroubled = isTroubled;
+    /** link: {kind: '' | 'lost' | 'back', words}. One thing at a time: what is said next takes the place of this. */
+    update(state, link) {
+      if (!answerIn(state)) tellOfLink(link);
     },
     say,
   };

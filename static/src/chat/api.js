@@ -7,9 +7,9 @@ const PATIENCE = 30_000; // ms for an answer that is ready at once on the server
 
 /** A call that did not work. `code` is the server's own, or 'network', 'timeout', 'not_json'; status 0: no answer. */
 export class CallFailed extends Error {
-  constructor({ status = 0, code, detail = '', field = '' }) {
+  constructor({ status = 0, code, detail = '', field = '', requestId = '' }) {
     super(detail || code);
-    Object.assign(this, { name: 'CallFailed', status, code, detail, field });
+    Object.assign(this, { name: 'CallFailed', status, code, detail, field, requestId });
   }
 }
 
@@ -21,14 +21,17 @@ export function createApi({ base, clientId, getToken = null, fetch = (...request
   const whose = `clientId=${encodeURIComponent(clientId)}`;
   const send = sender(fetch, getToken);
   const get = (path) => call(send, `${base}/${path}?${whose}`, { method: 'GET' });
-  const post = (path, body) => call(send, `${base}/${path}`, {
-    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ clientId, ...body }),
+  const post = (path, body, headers) => call(send, `${base}/${path}`, {
+    method: 'POST', headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify({ clientId, ...body }),
   });
 
   return {
     streamURL: `${base}/sse/createConnect`,
-    /** body: {generationId, conversationId?} and `message` or `messages` → {generationId, conversationId} */
-    ask: (body) => post('chat', body),
+    /**
+     * body: {generationId, conversationId?} and `message` or `messages` → {generationId, conversationId}. The request is
+     * called like the answer, so that one word finds both in the server's logs.
+     */
+    ask: (body) => post('chat', body, { 'X-Request-ID': body.generationId }),
     stop: (generationId) => post(`chat/${encodeURIComponent(generationId)}/stop`, {}),
     answer: (generationId) => get(`chat/${encodeURIComponent(generationId)}`),
     conversation: (id) => get(`conversations/${encodeURIComponent(id)}`),
@@ -77,6 +80,7 @@ async function call(send, url, request) {
 function failure(response, body) {
   const { code, detail, title, field } = body ?? {};
   const fallback = response.status >= 500 ? 'server' : 'refused';
-  const said = { code: code ?? fallback, detail: detail ?? title ?? '', field: field ?? '' };
+  const requestId = response.headers.get('X-Request-ID') ?? '';
+  const said = { code: code ?? fallback, detail: detail ?? title ?? '', field: field ?? '', requestId };
   return new CallFailed({ status: response.status, ...said });
 }

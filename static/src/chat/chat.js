@@ -4,6 +4,7 @@
  */
 
 import * as actions from './actions.js';
+import { isLine, keptLines } from './lines.js';
 import { findAnswer, runningAnswers } from './state.js';
 import { newUUID } from './storage.js';
 import { createStore } from './store.js';
@@ -26,11 +27,13 @@ export function createChat({
   const bodies = new Map(); // generationId → the body of its POST: sent again it has to be the same
   const stops = new Set(); // generationIds to stop as soon as the server knows them
   let noted = null; // the `startedAt` that was stored last
+  let lines = null; // the keys of those that were
 
   function changed(state) {
     const isNews = !state.loading && storage.get('conversation') !== state.conversationId;
     if (isNews) storage.set('conversation', state.conversationId);
     noteStart(state);
+    if (!state.loading) noteLines(state);
     onChange(state);
     void sync.attend();
   }
@@ -42,6 +45,13 @@ export function createChat({
     noted = startedAt;
     const isLast = Object.hasOwn(storage.getJSON('since') ?? {}, generationId);
     if (isLast) storage.setJSON('since', { [generationId]: startedAt });
+  }
+
+  function noteLines({ turns }) {
+    const keys = turns.filter(isLine).map(({ key }) => key).join();
+    if (keys === lines) return;
+    lines = keys;
+    storage.setJSON('lines', keptLines(turns));
   }
 
   /** The page was left between a POST and its reply. Gives the conversation if it arrived, else shows it unsent. */
@@ -101,8 +111,8 @@ export function createChat({
       act(actions.accepted, { generationId, ...(await api.ask({ ...body, generationId })) });
     } catch (error) {
       onlyFailedCalls(error);
-      const { status, code, detail } = error;
-      act(actions.refused, { generationId, problem: { status, code, detail } });
+      const { status, code, detail, requestId } = error;
+      act(actions.refused, { generationId, problem: { status, code, detail, requestId } });
       if (!findAnswer(store.state, generationId)) {
         stops.delete(generationId);
         return;

@@ -59,7 +59,7 @@ export function createComponent({
   });
   const view = createView({
     elements: frame, t, level, renderer, follow, composer, hint, announcer: createAnnouncer(frame.status, t),
-    on: { ...chat, copy, edit },
+    on: { ...chat, copy, edit, goOn: () => send(t('answer.continue.ask')) },
   });
 
   /** Gives '' or why not, a key of the texts. */
@@ -102,6 +102,7 @@ export function createComponent({
   frame.bannerTry.addEventListener('click', chat.reconnect);
   if (isPage) document.addEventListener('keydown', composer.escape, { signal });
   place.append(frame.element);
+  if (!storage.isKept) hint.show('ask.forgets');
 
   return {
     frame,

@@ -28,6 +28,7 @@ export function createComposer({ frame, storage, onSend, onStop, onUp }) {
       box.style.height = `${box.scrollHeight}px`;
     }
     send.disabled = box.value.trim() === '';
+    form.dispatchEvent(new Event('drafted'));
   }
 
   function keep() {

@@ -31,7 +31,7 @@ function makeStage(t, tags, { model, greeting, starters }) {
   const f = {};
   f.bannerText = make('span', { class: 'words', id: 'banner-text' });
   f.bannerTry = make('button', { class: 'button small strong', id: 'try', type: 'button', text: t('link.try') });
-  f.banner = make('div', { class: 'banner', id: 'banner', role: 'status', hidden: '' }, f.bannerText, f.bannerTry);
+  f.banner = make('div', { class: 'banner', id: 'banner', hidden: '' }, f.bannerText, f.bannerTry);
   f.empty = makeEmpty(t, { model, greeting, starters });
   f.starters = [...f.empty.querySelectorAll('[data-starter]')];
   f.loading = make('p', { class: 'turn line loading', id: 'loading', text: t('chat.loading') });

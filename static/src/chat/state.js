@@ -9,7 +9,7 @@
  *      replaced}            the turns that it takes the place of, until the server has it
  *     {kind: 'answer', generationId, content, reasoning, refusal, tools, seq, attempt, rewritten, phase,
  *      position, startedAt, textAt, reason, code, message, retryable, usage, timing, model, stopping, unsure}
- *     {kind: 'line', text}
+ *     {kind: 'line', text, after}    see lines.js
  *   notices                  [{key, level, text}], broadcasts that were not dismissed
  *   elsewhere                ids of conversations and generations that this page does not show
  *   needs                    {conversation, answers}: what to ask the server for, since the stream cannot tell
@@ -89,7 +89,7 @@ export function strange(state, { generationId, conversationId }) {
   return needing(leaving(state, generationId), { conversation: isHere });
 }
 
-/** The next state. `event` is one event's JSON, or `{type: '[DONE]'}`; `at` the time it came, ms. */
+/** The next state. `event` is one event's JSON with its `place`, '' for none, or `{type: '[DONE]'}`; `at` when it came, ms. */
 export function receive(state, event, at = Date.now()) {
   const handler = Object.hasOwn(handlers, event.type) ? handlers[event.type] : null;
   return handler ? handler(state, event, at) : state; // [protocol §2] unknown types are for newer pages
@@ -165,8 +165,10 @@ const handlers = {
   },
 
   message(state, event, at) {
-    const line = { kind: 'line', key: `line${at}.${state.turns.length}`, text: inWords(event.data) };
-    return { ...state, turns: [...state.turns, line] };
+    const key = `line${event.place || `${at}.${state.turns.length}`}`;
+    if (state.turns.some((turn) => turn.key === key)) return state; // kept from before a reload, and sent again
+    const after = state.turns.findLast(({ kind }) => kind !== 'line')?.key ?? '';
+    return { ...state, turns: [...state.turns, { kind: 'line', key, text: inWords(event.data), after }] };
   },
 
   broadcast(state, event, at) {

@@ -7,6 +7,7 @@
 export function createStorage({ prefix = 'deltahub.', shared = () => localStorage, own = () => sessionStorage } = {}) {
   const memory = new Map();
   const places = [reachable(own), reachable(shared)];
+  let isKept = true;
 
   return {
     /** The text kept under `name`, "" where there is none; this tab's before that of all tabs. */
@@ -22,8 +23,12 @@ export function createStorage({ prefix = 'deltahub.', shared = () => localStorag
     /** Keeps `text` in this tab and, unless `tabOnly`, for tabs to come. */
     set(name, text, { tabOnly = false } = {}) {
       memory.set(name, text);
-      for (const place of tabOnly ? places.slice(0, 1) : places) attempt(() => place?.setItem(prefix + name, text));
+      const done = (tabOnly ? places.slice(0, 1) : places).map((place) => attempt(() => (place.setItem(prefix + name, text), true)));
+      isKept = done.some(Boolean);
     },
+
+    /** Whether what was set last is there after a reload. */
+    get isKept() { return isKept; },
 
     /** The JSON kept under `name`, or null, also for what is not JSON: another version may have written it. */
     getJSON(name) {

@@ -3,9 +3,11 @@
  * Touches no DOM; the calls, the stream, the storage are handed in. Used by chat.js.
  */
 
-import { CLOSED, wait } from '../client/index.js';
+import { wait } from '../client/backoff.js';
+import { CLOSED } from '../client/source.js';
 import * as actions from './actions.js';
 import { CallFailed } from './api.js';
+import { isLine } from './lines.js';
 import { hasNeeds, needing, receive } from './state.js';
 
 const REFUSALS = new Set([401, 403]); // who is refused is so again in a second
@@ -24,6 +26,7 @@ export function createSync({ store, api, stream, storage, openSource, findUnsent
   let timer = 0; // of the next attempt to load, or of the next round
   let isOver = false; // nobody listens any more
   let wasOpen = false;
+  let place = ''; // of the last event that has one of its own
 
   /** Loads what there is, then opens the stream where the loaded text ends; `resume` false: where the server thinks. */
   async function open({ resume = true } = {}) {
@@ -49,6 +52,7 @@ export function createSync({ store, api, stream, storage, openSource, findUnsent
     isAsking = true;
     try {
       const id = (await findUnsent()) || storage.get('conversation');
+      act(actions.recalled, { lines: storage.getJSON('lines') });
       if (id) await loadConversation(id);
       act(actions.ready);
       return await settle();
@@ -60,7 +64,7 @@ export function createSync({ store, api, stream, storage, openSource, findUnsent
   async function loadConversation(id) {
     const conversation = await orMissing(api.conversation(id));
     if (conversation) act(actions.loaded, { conversation, since: storage.getJSON('since') ?? {} });
-    else if (store.state.turns.length) act(actions.missing, { conversation: true });
+    else if (!store.state.turns.every(isLine)) act(actions.missing, { conversation: true });
     else onGone();
   }
 
@@ -88,6 +92,7 @@ export function createSync({ store, api, stream, storage, openSource, findUnsent
 
   function listen(lastEventId) {
     source?.close();
+    place = lastEventId;
     source = openSource({
       ...stream, url: api.streamURL, lastEventId, onMessage: hear,
       onError: ({ fatal, status }) => { if (fatal) closed(`http_${status}`); },
@@ -112,9 +117,12 @@ export function createSync({ store, api, stream, storage, openSource, findUnsent
     act(actions.linked, { status: { state: 'closed', retryInMs: null, reason } });
   }
 
-  function hear({ data }) {
+  function hear({ data, lastEventId }) {
+    const own = lastEventId === place ? '' : lastEventId; // one without an id is told with that of the one before it
+    place = lastEventId;
     try {
-      become(receive(store.state, data === '[DONE]' ? { type: data } : JSON.parse(data), store.now()));
+      const event = data === '[DONE]' ? { type: data } : { ...JSON.parse(data), place: own };
+      become(receive(store.state, event, store.now()));
     } catch (error) {
       // One event that this page cannot read must not take the next ones with it.
       console.warn('deltahub: an event could not be read', error);

@@ -10,15 +10,18 @@ import { GrowingText, label, make } from './text.js';
 
 const MAKERS = { question: makeQuestion, answer: makeAnswer, line: makeLine };
 
+const UNFINISHED = new Set(['stopped', 'length', 'left']); // ends that the model had not come to
+
 export const makeTurn = (turn, tools, on) => MAKERS[turn.kind](turn, tools, on);
 
 function makeQuestion({ generationId }, { t, level }, on) {
   const text = new GrowingText(make('div', { class: 'text', dir: 'auto' }));
   const word = make('span', { class: 'word' });
+  const request = make('span', { class: 'request' });
   const again = button(t('question.retry'), 'strong', () => on.sendAgain(generationId));
   const discard = button(t('question.discard'), '', () => on.discard(generationId));
   const edit = button(t('question.edit'), 'quiet', () => on.edit(generationId));
-  const footer = make('div', { class: 'state' }, word, again, edit, discard);
+  const footer = make('div', { class: 'state' }, word, request, again, edit, discard);
   const element = make('article', { class: 'turn question' }, heading(t('you'), level), text.element, footer);
 
   return {
@@ -32,6 +35,7 @@ function makeQuestion({ generationId }, { t, level }, on) {
       again.hidden = discard.hidden = !failed;
       label(word, failed ? `${t('question.failed')} · ${callInWords(t, problem)}` : t('question.sending'));
       word.title = problem?.detail ?? '';
+      label(request, requestInWords(t, problem?.requestId));
     },
   };
 }
@@ -45,7 +49,7 @@ function makeAnswer({ generationId }, { t, level, renderer }, on) {
   const tools = makeTools(t);
   const problem = makeProblem(t);
   const footer = makeFooter(t, {
-    copy: (control) => on.copy(generationId, control), retry: () => on.retry(generationId),
+    copy: (control) => on.copy(generationId, control), retry: () => on.retry(generationId), goOn: on.goOn,
   });
   const element = make('article', { class: 'turn answer', 'data-generation': generationId },
     heading(t('model'), level), details, text.element, refusal.element, tools.element, problem.element, footer.element);
@@ -103,30 +107,33 @@ function makeTools(t) {
 function makeProblem(t) {
   const words = make('p', { class: 'words' });
   const detail = make('p', { class: 'detail', dir: 'auto' });
-  const element = make('div', { class: 'problem' }, words, detail);
+  const request = make('p', { class: 'request' });
+  const element = make('div', { class: 'problem' }, words, detail, request);
   return {
     element,
-    update({ phase, code, message }) {
+    update({ phase, code, message, generationId }) {
       element.hidden = phase !== 'failed';
       if (element.hidden) return;
       element.dataset.code = code;
       label(words, errorInWords(t, code));
       label(detail, message);
       detail.hidden = !message;
+      label(request, requestInWords(t, generationId));
     },
   };
 }
 
 /** The line under an answer: how it is, in words; when it is over also figures and what can be done. */
-function makeFooter(t, { copy, retry }) {
+function makeFooter(t, { copy, retry, goOn }) {
   const word = make('span', { class: 'word' });
   const figures = ['tokens', 'time', 'speed'].map((name) => make('span', { class: `figure ${name}` }));
   const copyButton = button(t('answer.copy'), '', () => copy(copyButton));
   const retryButton = button(t('answer.retry'), 'strong', retry);
   const againButton = button(t('answer.again'), '', retry);
+  const goOnButton = button(t('answer.continue'), 'strong', goOn);
   const pulse = make('span', { class: 'pulse', 'aria-hidden': 'true' });
   const said = make('span', {}, word, ...figures);
-  const element = make('div', { class: 'state' }, pulse, said, retryButton, copyButton, againButton);
+  const element = make('div', { class: 'state' }, pulse, said, retryButton, copyButton, againButton, goOnButton);
   return {
     element,
     update(answer, around) {
@@ -138,6 +145,7 @@ function makeFooter(t, { copy, retry }) {
       retryButton.hidden = !(failed && answer.retryable && around.isLast);
       copyButton.hidden = !(isOver(answer) && answer.content);
       againButton.hidden = !(answer.phase === 'done' && around.isLast);
+      goOnButton.hidden = !(answer.phase === 'done' && around.isLast && answer.content && UNFINISHED.has(answer.reason));
       // What went wrong is said above, in the box for it.
       said.hidden = failed;
       element.hidden = failed && retryButton.hidden && copyButton.hidden;
@@ -183,6 +191,11 @@ export function errorInWords(t, code) {
 
 export function callInWords(t, problem) {
   return t(t.has(`call.${problem?.code}`) ? `call.${problem.code}` : 'call.refused');
+}
+
+/** What finds it in the server's logs, where the server has told it or was asked by it. */
+function requestInWords(t, id = '') {
+  return id && !id.startsWith('stored') ? t('error.id', { id }) : '';
 }
 
 function thoughtInWords(t, { startedAt, textAt }) {

@@ -3,6 +3,7 @@
  * Holds no state of its own but what is on the screen; what the reader does goes to `on`.
  */
 
+import { Comeback } from './comeback.js';
 import { isRunning, runningAnswers } from './state.js';
 import { label, make } from './text.js';
 import { makeTurn } from './turns.js';
@@ -20,6 +21,7 @@ export function createView({ elements, t, level, renderer, on, follow, composer,
   const tools = { t, level, renderer };
   const turns = new Map(); // key → what makeTurn gave
   const notices = new Map(); // key → element
+  const comeback = new Comeback();
   let state = null;
   let wasEmpty = true;
   let frame = 0;
@@ -31,11 +33,12 @@ export function createView({ elements, t, level, renderer, on, follow, composer,
     const troubled = isTroubled(state, at);
     drawTurns(at, troubled);
     drawNotices();
-    drawBanner(at, troubled);
+    const link = linkAt(at, troubled);
+    drawBanner(link);
     drawAround();
-    announcer.update(state, troubled);
+    announcer.update(state, link);
     follow.keep();
-    tick();
+    tick(link);
   }
 
   function drawTurns(at, troubled) {
@@ -73,14 +76,21 @@ export function createView({ elements, t, level, renderer, on, follow, composer,
     drop(notices, new Set(state.notices.map(({ key }) => key)), (element) => element);
   }
 
-  function drawBanner(at, troubled) {
-    elements.banner.hidden = !troubled;
-    if (!troubled) return;
+  /** What there is to say of the link: `kind` is '', 'lost' or 'back'; of 'back' it is told once it is certain. */
+  function linkAt(at, troubled) {
+    const back = comeback.look(state, troubled, at);
+    if (troubled) return { kind: 'lost', words: linkInWords(t, state.link, at), isShown: true };
+    return { kind: back?.isSure ? 'back' : '', words: back ? backInWords(t, back) : '', isShown: back !== null };
+  }
+
+  function drawBanner({ kind, words, isShown }) {
+    elements.banner.hidden = !isShown;
+    if (!isShown) return;
     const isClosed = state.link.state === 'closed';
-    label(elements.bannerText, linkInWords(t, state.link, at));
+    label(elements.bannerText, words);
     label(elements.bannerTry, t(isClosed ? 'link.again' : 'link.try'));
-    elements.bannerTry.hidden = !isClosed && state.link.retryAt === null;
-    elements.banner.dataset.reason = state.link.reason;
+    elements.bannerTry.hidden = kind !== 'lost' || (!isClosed && state.link.retryAt === null);
+    elements.banner.dataset.reason = kind === 'lost' ? state.link.reason : 'back';
   }
 
   function drawAround() {
@@ -97,9 +107,9 @@ export function createView({ elements, t, level, renderer, on, follow, composer,
   }
 
   /** Seconds that run on the screen: drawn again while there are any. */
-  function tick() {
+  function tick({ isShown }) {
     clearTimeout(timer);
-    if (state.link.troubledAt !== null || state.turns.some(isRunning)) timer = setTimeout(schedule, TICK);
+    if (isShown || state.link.troubledAt !== null || state.turns.some(isRunning)) timer = setTimeout(schedule, TICK);
   }
 
   function schedule() {
@@ -139,6 +149,8 @@ function makeNotice({ level, text }, t, dismiss) {
   const words = make('span', { class: 'words', dir: 'auto', text });
   return make('div', { class: 'notice', role, 'data-level': level }, name, words, close);
 }
+
+const backInWords = (t, { count }) => (count ? t.plural('link.back', count) : t('link.back'));
 
 /** What is wrong with the link, and when it is tried again. */
 export function linkInWords(t, { state, retryAt, reason }, at, isOnLine = navigator.onLine) {

@@ -29,17 +29,24 @@ export async function loadWords(language, texts = null) {
   return createWords(found, await BUILT_IN[found]());
 }
 
+/** Keys that there are, in the forms of number that a language has. */
+const isKey = (key) => Object.hasOwn(en, key.replace(/\.(zero|two|few|many)$/, '.other'));
+
 /** What JSON from elsewhere may bring: texts for keys that there are. */
 function onlyTexts(texts) {
-  return Object.fromEntries(Object.entries(texts).filter(([key, text]) => Object.hasOwn(en, key) && typeof text === 'string'));
+  return Object.fromEntries(Object.entries(texts).filter(([key, text]) => isKey(key) && typeof text === 'string'));
 }
 
-/** t(key, places) in that language; `has(key)`, `number(n, digits)` and `seconds(ms, digits)` beside it. */
+/** t(key, places) in that language; `has(key)`, `plural(key, n)`, `number(n, digits)` and `seconds(ms, digits)` beside it. */
 export function createWords(language, texts) {
   const t = (key, places = {}) => texts[key].replace(/\{(\w+)\}/g, (_, name) => String(places[name] ?? ''));
   t.language = language;
   t.direction = directionOf(language);
   t.has = (key) => Object.hasOwn(texts, key);
+  t.plural = (key, n) => {
+    const form = `${key}.${new Intl.PluralRules(language).select(n)}`;
+    return t(t.has(form) ? form : `${key}.other`, { n: t.number(n) });
+  };
   t.number = (n, digits = 0) => new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(n);
   t.seconds = (ms, digits = 0) => t('figures.seconds', { n: t.number(ms / 1_000, digits) });
   return t;

@@ -5,6 +5,8 @@
 import { createComponent } from '../chat/component.js';
 import { createStorage } from '../chat/storage.js';
 import { loadWords, pickLanguage } from '../chat/words.js';
+import { offerKeys } from './keys.js';
+import { showRoom } from './room.js';
 
 const STARTERS = ['starter.1', 'starter.2', 'starter.3', 'starter.4'];
 
@@ -23,6 +25,8 @@ async function main() {
     mark: document.querySelector('link[rel="icon"]').href, adopt,
   });
   fitKeyboard();
+  offerKeys({ frame: chat.frame, t });
+  showRoom({ frame: chat.frame, t, limit: Number(metaOf('deltahub-limit')) });
   document.documentElement.dataset.ready = 'true';
   chat.focus();
   void chat.start();

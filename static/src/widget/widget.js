@@ -5,6 +5,7 @@
  */
 {
   const FILES = typeof PANEL_FILES === 'undefined' ? ['static/src/widget/panel.js'] : PANEL_FILES; // the build knows them
+  const BUBBLE = typeof BUBBLE_FILE === 'undefined' ? 'static/src/widget/bubble.js' : BUBBLE_FILE;
   const METHODS = ['open', 'close', 'toggle', 'send', 'setContext', 'setUser', 'setLang', 'newThread'];
   const WATCHED = ['lang', 'texts', 'theme', 'color', 'position', 'name', 'greeting', 'starters', 'label'];
   const WORDS = {
@@ -75,7 +76,13 @@
       const key = `deltahub@${this.hub}`;
       const isWanted = ['open', 'debug'].some((name) => this.hasAttribute(name)) || remembers(`${key}open`);
       if (!isFloating || isWanted) this.#load();
-      else if (remembers(`${key}client`)) (window.requestIdleCallback ?? setTimeout)(() => this.#load());
+      else this.#wait(key);
+    }
+
+    /** Closed: a greeting the first time in a session, and who has chatted before is told what came since. */
+    #wait(key) {
+      if (this.getAttribute('greeting') && !remembers(`${key}greeted`)) import(this.hub + BUBBLE).then(({ greet }) => greet(this, key), () => {});
+      if (remembers(`${key}client`)) (window.requestIdleCallback ?? setTimeout)(() => this.#load());
     }
 
     disconnectedCallback() {

@@ -2,6 +2,7 @@
 
 export default {
   'skip': 'Skip to the message box',
+  'keys.title': 'Keyboard shortcuts',
   'chat.title': 'Chat',
   'chat.close': 'Close the chat',
   'chat.new': 'New chat',
@@ -27,6 +28,9 @@ export default {
   'ask.hint.running': 'Esc stops the answer',
   'ask.wait': 'One answer at a time: stop this one or wait for its end.',
   'ask.loading': 'The conversation is still being loaded. Your message stays here.',
+  'ask.room': 'Characters left: about {n}',
+  'ask.over': 'Characters too many: about {n}',
+  'ask.forgets': 'This browser keeps nothing for this page: a reload would begin anew.',
   'ask.caution': 'Models make mistakes. Check what matters.',
 
   'you': 'You',
@@ -71,6 +75,8 @@ export default {
   'answer.copied': 'Copied',
   'answer.copyFailed': 'Not copied',
   'answer.again': 'Regenerate',
+  'answer.continue': 'Continue',
+  'answer.continue.ask': 'Please go on exactly where you stopped.',
   'scroll.down': 'Go to the newest text',
 
   'error.connect': 'The server of the model could not be reached.',
@@ -90,6 +96,7 @@ export default {
   'error.busy': 'The server had no room in time for this question. Try it again shortly.',
   'error.unanswered': 'This question has not been answered.',
   'error.other': 'The answer failed.',
+  'error.id': 'Request {id}',
 
   'call.network': 'The server could not be reached.',
   'call.timeout': 'The server did not answer in time.',
@@ -114,6 +121,9 @@ export default {
   'link.refused': 'The server refused the connection ({status}).',
   'link.try': 'Try now',
   'link.again': 'Connect again',
+  'link.back': 'Connected again',
+  'link.back.one': 'Connected again · {n} message caught up',
+  'link.back.other': 'Connected again · {n} messages caught up',
 
   'notice.info': 'Notice',
   'notice.warning': 'Warning',
@@ -121,7 +131,6 @@ export default {
   'notice.dismiss': 'Dismiss',
 
   'say.answering': 'Answering',
-  'say.connected': 'Connected again',
   'say.stopped': 'Stopped',
 
   'md.code': 'Code',

@@ -2,6 +2,7 @@
 
 export default {
   'skip': '跳到输入框',
+  'keys.title': '键盘快捷键',
   'chat.title': '对话',
   'chat.close': '关闭对话',
   'chat.new': '新对话',
@@ -27,6 +28,9 @@ export default {
   'ask.hint.running': '按 Esc 停止回答',
   'ask.wait': '一次只能回答一个问题：请先停止，或等待回答结束。',
   'ask.loading': '对话仍在载入，你的消息会留在这里。',
+  'ask.room': '还可输入约 {n} 个字符',
+  'ask.over': '超出约 {n} 个字符',
+  'ask.forgets': '此浏览器不为本页保存数据，重新载入后会从头开始。',
   'ask.caution': '模型可能出错，重要内容请核实。',
 
   'you': '你',
@@ -71,6 +75,8 @@ export default {
   'answer.copied': '已复制',
   'answer.copyFailed': '未能复制',
   'answer.again': '重新生成',
+  'answer.continue': '继续',
+  'answer.continue.ask': '请从刚才停下的地方接着写。',
   'scroll.down': '回到最新内容',
 
   'error.connect': '无法连接到模型服务器。',
@@ -90,6 +96,7 @@ export default {
   'error.busy': '服务器未能及时为这个问题腾出位置，请稍后重试。',
   'error.unanswered': '这个问题还没有得到回答。',
   'error.other': '回答失败。',
+  'error.id': '请求编号 {id}',
 
   'call.network': '无法连接到服务器。',
   'call.timeout': '服务器没有及时响应。',
@@ -114,6 +121,9 @@ export default {
   'link.refused': '服务器拒绝了连接（{status}）。',
   'link.try': '立即重试',
   'link.again': '重新连接',
+  'link.back': '已重新连接',
+  'link.back.one': '已重新连接，补上了 {n} 条消息',
+  'link.back.other': '已重新连接，补上了 {n} 条消息',
 
   'notice.info': '通知',
   'notice.warning': '警告',
@@ -121,7 +131,6 @@ export default {
   'notice.dismiss': '关闭',
 
   'say.answering': '正在回答',
-  'say.connected': '已重新连接',
   'say.stopped': '已停止',
 
   'md.code': '代码',
