@@ -267,6 +267,29 @@ def test_context_and_user_are_told_to_the_model_and_users_do_not_see_each_others
     )
 
 
+def test_a_question_right_after_a_change_of_user_is_the_new_users_and_the_last_word_counts(
+    widget: Widget, upstream: ScriptedUpstream
+) -> None:
+    """No call needs to be awaited by the page, however slowly its texts come."""
+    upstream.script(default=script.deltas(["yes"]))
+    widget.visit().open_panel()
+    widget.call("""async (chat) => {
+        chat.setLang('zh-CN');
+        chat.setUser({ id: 'u1' });
+        chat.setUser({ id: 'u2' });
+        chat.setLang('en');
+        await chat.send('of u2');
+    }""")
+    widget.shown().answers(1)
+    assert widget.questions == ["of u2"]
+    widget.until_says("New chat")
+    for user, questions in (("{ id: 'u1' }", []), ("null", []), ("{ id: 'u2' }", ["of u2"])):
+        widget.call(f"(chat) => chat.setUser({user})")
+        assert widget.shown().questions == questions
+    # Those of the button, the chat, the panel and Markdown, once each.
+    widget.until(f"() => {SHADOW}.adoptedStyleSheets.length === 4")
+
+
 def test_language_direction_and_texts_are_the_pages_to_choose(widget: Widget) -> None:
     widget.visit(lang="zh-CN").open_panel().until_says("新对话")
     widget.call("(chat) => chat.setLang('en')")

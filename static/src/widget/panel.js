@@ -30,6 +30,8 @@ class Panel {
   #isFloating;
   #box;
   #leaving = new AbortController();
+  #adopted = new Set(); // style sheets, as text
+  #refreshed; // a promise of the last refresh
   #dark = matchMedia('(prefers-color-scheme: dark)');
   #options; // as the page gives them
   #language = ''; // by setLang
@@ -45,7 +47,10 @@ class Panel {
     this.#dark.addEventListener('change', () => this.#dress(), { signal });
   }
 
+  /** Once each: a chat that is put up anew brings the same styles. */
   #adopt(text) {
+    if (this.#adopted.has(text)) return;
+    this.#adopted.add(text);
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(text);
     this.#root.adoptedStyleSheets.push(sheet);
@@ -56,7 +61,14 @@ class Panel {
   }
 
   /** The options have changed, or who it is for: the chat is put up anew, as it was. */
-  async refresh() {
+  refresh() {
+    const refreshed = this.#refresh(() => this.#refreshed === refreshed);
+    this.#refreshed = refreshed;
+    return refreshed;
+  }
+
+  /** isLast(): none has begun since, whose words may have come sooner. */
+  async #refresh(isLast) {
     const attributes = Object.fromEntries([...this.#host.attributes].map(({ name, value }) => [name, value]));
     const { options, complaints } = readOptions(attributes);
     this.#options = options;
@@ -64,6 +76,7 @@ class Panel {
     const tag = this.#language || options.lang || document.documentElement.lang || navigator.language;
     const t = await wordsOf(tag, options.texts);
     if (this.#leaving.signal.aborted) return;
+    if (!isLast()) return void await this.#refreshed;
     this.#mount(t);
     if (options.debug) void this.#check(complaints);
     if (this.#box.isOpen || this.#chat.wasStarted) this.#chat.start();
@@ -139,6 +152,7 @@ class Panel {
   /** Asks as if the reader had. Rejects with a sentence where that can't be now. */
   async send(text) {
     if (typeof text !== 'string' || !text.trim()) throw new TypeError('send(text): a text that is not empty');
+    await this.#refreshed; // or it would be asked as who it was before
     await this.#chat.send(text);
   }
 
@@ -158,8 +172,9 @@ class Panel {
     await this.refresh();
   }
 
-  newThread() {
-    return this.#chat.newThread();
+  async newThread() {
+    await this.#refreshed;
+    await this.#chat.newThread();
   }
 
   destroy() {
