@@ -203,6 +203,8 @@ function thoughtInWords(t, { startedAt, textAt }) {
   return ms >= 1_000 ? t('thought.for', { seconds: t.seconds(ms) }) : t('thought');
 }
 
+const SPEED_FROM = 1_000; // ms below which tokens a second are a number without a meaning
+
 /** Tokens, time and speed, each '' where it is not known. */
 function figuresInWords(t, { phase, usage, timing }) {
   const { completion_tokens: tokens, estimated } = usage ?? {};
@@ -210,7 +212,7 @@ function figuresInWords(t, { phase, usage, timing }) {
   const isOf = (value) => phase === 'done' && value > 0;
   return [
     isOf(tokens) ? t(estimated ? 'figures.about' : 'figures.tokens', { n: t.number(tokens) }) : '',
-    isOf(ms) ? t.seconds(ms, 1) : '',
-    isOf(speed) ? t('figures.speed', { n: t.number(speed) }) : '',
+    isOf(ms) ? t.seconds(Math.max(ms, 100), 1) : '',
+    isOf(speed) && ms >= SPEED_FROM ? t('figures.speed', { n: t.number(speed) }) : '',
   ];
 }
