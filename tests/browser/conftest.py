@@ -48,9 +48,8 @@ def browser_context_args() -> dict[str, Any]:
     return {"locale": "en-US", "viewport": {"width": 1000, "height": 700}}
 
 
-@pytest.fixture
-def context(context: BrowserContext) -> Iterator[BrowserContext]:
-    """A browser of its own for each test, which must not meet a bug of the page nor offend its policy."""
+def complaints_in(context: BrowserContext) -> list[str]:
+    """What goes wrong in it from now on: bugs of the page, and what its policy forbade."""
     complaints: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
@@ -59,6 +58,13 @@ def context(context: BrowserContext) -> Iterator[BrowserContext]:
 
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     context.on("console", listen)
+    return complaints
+
+
+@pytest.fixture
+def context(context: BrowserContext) -> Iterator[BrowserContext]:
+    """A browser of its own for each test, which must not meet a bug of the page nor offend its policy."""
+    complaints = complaints_in(context)
     yield context
     assert complaints == []
 
@@ -73,10 +79,12 @@ def chat(page: Page, server: Server) -> ChatPage:
 def new_chat(browser: Browser, server: Server) -> Iterator[NewPage]:
     """`new_chat(locale="zh-CN")`: the page in a browser set up otherwise."""
     contexts: list[BrowserContext] = []
+    complaints: list[list[str]] = []
 
     def make(*, init: str = "", **options: Any) -> ChatPage:
         context = browser.new_context(**{"locale": "en-US", **options})
         contexts.append(context)
+        complaints.append(complaints_in(context))
         if init:
             context.add_init_script(init)
         return ChatPage(context.new_page()).open(server.url)
@@ -84,6 +92,7 @@ def new_chat(browser: Browser, server: Server) -> Iterator[NewPage]:
     yield make
     for context in contexts:
         context.close()
+    assert not any(complaints)
 
 
 @pytest.fixture(scope="session")

@@ -24,3 +24,12 @@ test('of what a site brings only texts count, and only for what there is', async
   const t = await loadWords('fr', { 'ask.stop': 'Arrêter', 'nonsense': 'x', 'ask.send': 7 });
   assert.deepEqual([t('ask.stop'), t.has('nonsense'), t('ask.send')], ['Arrêter', false, 'Send']);
 });
+
+test('a tag that Intl does not know as it is written still has a language', async () => {
+  const texts = { 'ask.send': 'Envoyer' };
+  for (const [tag, language] of [['fr_FR', 'fr-FR'], ['x y', 'en'], ['', 'en'], ['ZH_cn', 'zh-CN']]) {
+    const t = await loadWords(tag, texts);
+    assert.deepEqual([t.language, typeof t.seconds(1_500, 1)], [language, 'string']);
+  }
+  assert.equal((await loadWords('zh_CN')).language, 'zh-CN');
+});

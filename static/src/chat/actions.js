@@ -23,8 +23,9 @@ export function asked(state, { generationId, content, again = '', from = '' }) {
   return { ...state, turns: [...kept, question, newAnswer(generationId)] };
 }
 
-/** The POST was answered with 201, or 200 for one that had arrived before. */
+/** The POST was answered with 201, or 200 for one that had arrived before. The reader may have left for a new chat. */
 export function accepted(state, { generationId, conversationId }) {
+  if (!state.turns.some((turn) => turn.key === `${generationId}?`)) return leaving(state, conversationId, generationId);
   const next = withTurn(state, `${generationId}?`, { sending: 'sent', problem: null, replaced: [] });
   return { ...next, conversationId, lost: false };
 }

@@ -7,9 +7,11 @@ const PATIENCE = 30_000; // ms for an answer that is ready at once on the server
 
 /** A call that did not work. `code` is the server's own, or 'network', 'timeout', 'not_json'; status 0: no answer. */
 export class CallFailed extends Error {
+  name = 'CallFailed'; // a field, which also stands where a page has frozen Error
+
   constructor({ status = 0, code, detail = '', field = '', requestId = '' }) {
     super(detail || code);
-    Object.assign(this, { name: 'CallFailed', status, code, detail, field, requestId });
+    Object.assign(this, { status, code, detail, field, requestId });
   }
 }
 

@@ -6,7 +6,7 @@
 import * as actions from './actions.js';
 import { isLine, keptLines } from './lines.js';
 import { findAnswer, runningAnswers } from './state.js';
-import { newUUID } from './storage.js';
+import { isId, newUUID } from './storage.js';
 import { createStore } from './store.js';
 import { createSync, onlyFailedCalls, orMissing } from './sync.js';
 
@@ -28,8 +28,11 @@ export function createChat({
   const stops = new Set(); // generationIds to stop as soon as the server knows them
   let noted = null; // the `startedAt` that was stored last
   let lines = null; // the keys of those that were
+  let isClosed = false;
 
   function changed(state) {
+    if (isClosed) return;
+    for (const id of bodies.keys()) noteArrival(id);
     const isNews = !state.loading && storage.get('conversation') !== state.conversationId;
     if (isNews) storage.set('conversation', state.conversationId);
     noteStart(state);
@@ -56,9 +59,9 @@ export function createChat({
 
   /** The page was left between a POST and its reply. Gives the conversation if it arrived, else shows it unsent. */
   async function findUnsent() {
-    const unsent = storage.getJSON('unsent');
-    if (!unsent?.body || store.state.turns.length) return '';
-    const { generationId, content, body } = unsent;
+    const { generationId, content, body } = storage.getJSON('unsent') ?? {};
+    const isFit = isId(generationId) && typeof content === 'string' && Object(body) === body;
+    if (!isFit || store.state.turns.length) return '';
     const answer = await orMissing(api.answer(generationId));
     if (!answer) {
       bodies.set(generationId, body);
@@ -68,6 +71,12 @@ export function createChat({
     }
     arrived(generationId, content);
     return answer.conversationId;
+  }
+
+  /** The stream may tell of a question before its POST is answered, or where that was another page's. */
+  function noteArrival(generationId) {
+    const question = questionOf(generationId);
+    if (question?.sending === 'sent') arrived(generationId, question.content);
   }
 
   function arrived(generationId, content) {
@@ -206,7 +215,10 @@ export function createChat({
     reconnect: () => sync.reconnect(),
 
     /** Leaves the server and the storage alone from now on; an answer that runs goes on. */
-    close: () => sync.close(),
+    close() {
+      isClosed = true;
+      sync.close();
+    },
 
     get state() { return store.state; },
 

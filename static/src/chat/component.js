@@ -15,7 +15,7 @@ import { followEnd } from './follow.js';
 import { createFrame } from './frame.js';
 import { createHint } from './hint.js';
 import { createRenderer } from './prose.js';
-import { newClientId } from './storage.js';
+import { isId, newClientId } from './storage.js';
 import { createView } from './view.js';
 
 const COPIED_FOR = 1_500; // ms that a button says so
@@ -44,6 +44,7 @@ export function createComponent({
   const level = isPage ? 2 : 3; // of the headings of turns
   const follow = followEnd({ scroller: frame.scroller, content: frame.column, button: frame.down });
   const hint = createHint(frame.hint, t);
+  const announcer = createAnnouncer(frame.status, t);
   const renderer = createRenderer({
     t, level, copy: (text) => copyText(text, frame.foot),
     onReady(styles) { adopt(styles); view.redraw(); },
@@ -55,18 +56,24 @@ export function createComponent({
     api: createApi({ base, clientId, getToken }), stream: { clientId, closeOnDone: false, ...(getToken && { getToken }) },
     storage, openSource, context, diagnose: createDiagnosis({ base, signal }),
     onChange(state) { view.show(state); onState(state); },
-    onAccepted: composer.accepted, onTrouble: (key) => hint.show(key),
+    onAccepted: composer.accepted, onTrouble: warn,
   });
   const view = createView({
-    elements: frame, t, level, renderer, follow, composer, hint, announcer: createAnnouncer(frame.status, t),
+    elements: frame, t, level, renderer, follow, composer, hint, announcer,
     on: { ...chat, copy, edit, goOn: () => send(t('answer.continue.ask')) },
   });
+
+  /** Said under the box for those who look there, and for those who listen. */
+  function warn(key) {
+    hint.show(key);
+    announcer.say(t(key));
+  }
 
   /** Gives '' or why not, a key of the texts. */
   function send(text, editing = '') {
     const obstacle = editing ? chat.edit(editing, text) : chat.send(text);
     if (obstacle === 'edit.gone') composer.letGo();
-    if (obstacle) hint.show(obstacle);
+    if (obstacle) warn(obstacle);
     else follow.toEnd(); // wherever the reader was: the answer comes there
     return obstacle;
   }
@@ -128,7 +135,8 @@ export function createComponent({
 }
 
 function knownClient(storage) {
-  const clientId = storage.get('client') || newClientId();
+  const known = storage.get('client');
+  const clientId = isId(known) ? known : newClientId();
   storage.set('client', clientId);
   return clientId;
 }

@@ -53,6 +53,9 @@ function attempt(action) {
   }
 }
 
+/** Whether what was kept may be an id: docs/protocol.md §1. Others can write into a site's storage, too. */
+export const isId = (text) => typeof text === 'string' && /^[\w.~-]{1,128}$/.test(text);
+
 /** An id that nobody guesses, in the alphabet of docs/protocol.md §1: 128 random bits. */
 export function newClientId(crypto = globalThis.crypto) {
   return hex(crypto.getRandomValues(new Uint8Array(16)));

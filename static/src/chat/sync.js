@@ -9,6 +9,7 @@ import * as actions from './actions.js';
 import { CallFailed } from './api.js';
 import { isLine } from './lines.js';
 import { hasNeeds, needing, receive } from './state.js';
+import { isId } from './storage.js';
 
 const REFUSALS = new Set([401, 403]); // who is refused is so again in a second
 const AGAIN = 3_000; // ms until a question to the server that failed is put once more
@@ -53,7 +54,7 @@ export function createSync({ store, api, stream, storage, openSource, findUnsent
     try {
       const id = (await findUnsent()) || storage.get('conversation');
       act(actions.recalled, { lines: storage.getJSON('lines') });
-      if (id) await loadConversation(id);
+      if (isId(id)) await loadConversation(id);
       act(actions.ready);
       return await settle();
     } finally {

@@ -8,7 +8,7 @@ import en from './words/en.js';
 const BUILT_IN = { en: async () => en, 'zh-CN': async () => (await import('./words/zh-CN.js')).default };
 const FROM_THE_RIGHT = new Set(['ar', 'ckb', 'dv', 'fa', 'he', 'ps', 'sd', 'ug', 'ur', 'yi']);
 
-const primary = (tag) => String(tag).toLowerCase().split('-')[0];
+const primary = (tag) => String(tag).toLowerCase().split(/[-_]/)[0];
 
 /** The first language in the reader's order that there is; English where there is none. */
 export function pickLanguage(languages = []) {
@@ -37,8 +37,18 @@ function onlyTexts(texts) {
   return Object.fromEntries(Object.entries(texts).filter(([key, text]) => isKey(key) && typeof text === 'string'));
 }
 
+/** As `Intl` takes it: pages also write fr_FR, or something else. */
+function canonical(tag) {
+  try {
+    return Intl.getCanonicalLocales(String(tag).replaceAll('_', '-'))[0] ?? 'en';
+  } catch {
+    return 'en';
+  }
+}
+
 /** t(key, places) in that language; `has(key)`, `plural(key, n)`, `number(n, digits)` and `seconds(ms, digits)` beside it. */
-export function createWords(language, texts) {
+export function createWords(tag, texts) {
+  const language = canonical(tag);
   const t = (key, places = {}) => texts[key].replace(/\{(\w+)\}/g, (_, name) => String(places[name] ?? ''));
   t.language = language;
   t.direction = directionOf(language);

@@ -8,12 +8,13 @@ const GROUNDS = { light: [233, 241, 239], dark: [32, 48, 47] }; // --tint of cha
 export function dress({ frame, box, options: { theme, color, position }, isDark }) {
   frame.dataset.theme = theme === 'auto' ? (isDark ? 'dark' : 'light') : theme;
   box.classList.toggle('left', position === 'left');
-  const own = color ? shades(color, GROUNDS[frame.dataset.theme]) : {};
-  for (const [name, value] of Object.entries(own)) frame.style.setProperty(name, value);
+  const own = shades(color ?? [0, 0, 0], GROUNDS[frame.dataset.theme]);
+  for (const [name, value] of Object.entries(own)) frame.style.setProperty(name, color ? value : '');
 }
 
 /** The button has a ground of its own, so what was chosen stays; only its drawing must be seen on it. */
 export function launcherColors(color) {
+  if (!color) return { '--own': '', '--on-own': '' };
   const isLight = contrast(color, [0, 0, 0]) > contrast(color, [255, 255, 255]);
   return { '--own': `rgb(${color.join(' ')})`, '--on-own': isLight ? '#000000' : '#ffffff' };
 }

@@ -11,6 +11,8 @@ import { differences } from '../chat/tell.js';
 import { make } from '../chat/text.js';
 import { seen, unread } from '../chat/unread.js';
 
+const UNSURE = new Set(['waiting', 'closed']); // states of the link in which nothing is known to come
+
 export class Mounted {
   #box;
   #tell;
@@ -20,6 +22,7 @@ export class Mounted {
   #mark; // what was seen
   #settled; // a promise: the conversation is there
   #settle;
+  #isOver = false;
 
   /**
    * hub: its address; user: {id} or null; box: see window.js; t: the words; tell(news): see widget.js; emit(type, detail):
@@ -51,7 +54,7 @@ export class Mounted {
     const before = this.#state;
     this.#state = next;
     for (const [type, detail] of differences(before, next)) this.#emit(type, detail);
-    if (!next.loading) this.#settle();
+    if (!next.loading || UNSURE.has(next.link.state)) this.#settle();
     this.look();
   }
 
@@ -67,21 +70,30 @@ export class Mounted {
 
   /** Once the conversation is there. Throws a sentence where the question can't be put now. */
   async send(text) {
-    this.start();
-    await this.#settled;
+    await this.#ready();
     const obstacle = this.#component.send(text);
     if (obstacle) throw new Error(this.t(obstacle));
   }
 
   async newThread() {
+    await this.#ready();
+    this.#component.newChat();
+  }
+
+  /** The conversation is there, or it is known that it can't be had now. */
+  async #ready() {
     this.start();
     await this.#settled;
-    this.#component.newChat();
+    if (this.#isOver) throw new Error('This chat was taken off the page, or put up anew for somebody else');
   }
 
   focus() { this.#component.focus(); }
 
-  destroy() { this.#component.destroy(); }
+  destroy() {
+    this.#isOver = true;
+    this.#settle();
+    this.#component.destroy();
+  }
 }
 
 function closeButton(t, click) {

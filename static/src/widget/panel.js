@@ -22,6 +22,8 @@ export async function createPanel(place) {
   return panel;
 }
 
+const LOOKS = new Set(['theme', 'color', 'position', 'label']);
+
 /** Its methods, but for `emit`, are the element's: see docs/widget.md. */
 class Panel {
   #host;
@@ -60,19 +62,34 @@ class Panel {
     this.#host.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  /** The options have changed, or who it is for: the chat is put up anew, as it was. */
-  refresh() {
-    const refreshed = this.#refresh(() => this.#refreshed === refreshed);
-    this.#refreshed = refreshed;
-    return refreshed;
+  /** The options have changed. What is only about looks is put on the chat as it stands, which keeps the focus. */
+  async refresh() {
+    const before = this.#options;
+    const complaints = this.#read();
+    const isSame = (name) => LOOKS.has(name) || String(before[name]) === String(this.#options[name]);
+    if (this.#chat && Object.keys(before).every(isSame)) this.#dress();
+    else await this.#renew(complaints);
   }
 
-  /** isLast(): none has begun since, whose words may have come sooner. */
-  async #refresh(isLast) {
+  /** The options as they are now; gives what is wrong with them. */
+  #read() {
     const attributes = Object.fromEntries([...this.#host.attributes].map(({ name, value }) => [name, value]));
     const { options, complaints } = readOptions(attributes);
     this.#options = options;
     for (const complaint of complaints) console.warn(`Deltahub widget: ${complaint}`);
+    return complaints;
+  }
+
+  /** The chat is put up anew, as it was: in other words, or for somebody else. */
+  #renew(complaints = this.#read()) {
+    const renewed = this.#putUp(complaints, () => this.#refreshed === renewed);
+    this.#refreshed = renewed;
+    return renewed;
+  }
+
+  /** isLast(): none has begun since, whose words may have come sooner. */
+  async #putUp(complaints, isLast) {
+    const options = this.#options;
     const tag = this.#language || options.lang || document.documentElement.lang || navigator.language;
     const t = await wordsOf(tag, options.texts);
     if (this.#leaving.signal.aborted) return;
@@ -80,21 +97,23 @@ class Panel {
     this.#mount(t);
     if (options.debug) void this.#check(complaints);
     if (this.#box.isOpen || this.#chat.wasStarted) this.#chat.start();
-    if (this.#chat.storage.get('open') === 'yes' || this.#opensItself()) this.#show();
+    if (this.#chat.storage.get('open') === 'yes' || this.#opensItself()) this.#show({ takesFocus: false });
   }
 
   #mount(t) {
     const { name, greeting, starters } = this.#options;
+    const user = this.#user; // of this chat, whoever is next
     this.#chat?.destroy();
     this.#chat = new Mounted({
-      hub: this.#host.hub, user: this.#user, box: this.#box, t, tell: this.#tell,
+      hub: this.#host.hub, user, box: this.#box, t, tell: this.#tell,
       emit: (type, detail) => this.emit(type, detail), onClose: this.#isFloating ? () => this.close() : null,
       chat: {
         title: name || t('chat.title'), greeting, starters, getToken: this.#getToken, adopt: (text) => this.#adopt(text),
-        context: () => inContext(this.#user, this.#page),
+        context: () => inContext(user, this.#page),
       },
     });
     this.#dress();
+    this.#tell({ language: t.language });
   }
 
   get #getToken() { return tokenOf(this.#host, this.#options['get-token']); }
@@ -107,7 +126,7 @@ class Panel {
   #dress() {
     const { color } = this.#options;
     dress({ frame: this.#chat.frame.element, box: this.#box.element, options: this.#options, isDark: this.#dark.matches });
-    if (color) this.#tell({ colors: launcherColors(color) });
+    this.#tell({ colors: launcherColors(color) });
   }
 
   async #check(complaints) {
@@ -117,9 +136,9 @@ class Panel {
     runChecks({ host: this.#host, base: this.#host.hub.slice(0, -1), t, complaints, after: frame.bar, getToken: this.#getToken });
   }
 
-  #show() {
+  #show({ takesFocus }) {
     if (this.#isFloating && !this.#box.isOpen) {
-      this.#box.show();
+      this.#box.show({ takesFocus });
       this.#turned(true);
     }
     this.#chat.start();
@@ -134,7 +153,7 @@ class Panel {
 
   async open() {
     if (this.#box.isOpen && this.#isFloating) return;
-    this.#show();
+    this.#show({ takesFocus: true });
     this.#chat.focus();
   }
 
@@ -164,12 +183,12 @@ class Panel {
   /** Whose chat it is: each has one of their own in this browser; null: nobody's. */
   async setUser(given) {
     this.#user = aboutUser(given);
-    await this.refresh();
+    await this.#renew();
   }
 
   async setLang(tag) {
     this.#language = String(tag);
-    await this.refresh();
+    await this.#renew();
   }
 
   async newThread() {

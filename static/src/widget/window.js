@@ -16,11 +16,15 @@ export function createWindow({ root, launcher, isFloating, signal, onClose }) {
   let isOpen = false;
   root.append(element);
 
-  function show() {
+  /** takesFocus: the reader wants it; where it opens by itself they may be typing elsewhere. */
+  function show({ takesFocus }) {
     isOpen = true;
-    before = deepFocus() ?? launcher;
+    const had = deepFocus();
+    before = had ?? launcher;
     stand();
-    element.focus({ preventScroll: true });
+    if (takesFocus) element.focus({ preventScroll: true });
+    else if (had) had.focus({ preventScroll: true }); // a dialog takes it by itself
+    else root.activeElement?.blur();
   }
 
   /**
