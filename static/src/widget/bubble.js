@@ -8,12 +8,13 @@ const WORDS = { en: ['Greeting', 'Dismiss'], zh: ['问候', '关闭'] };
 const MOST = 300; // characters, as in options.js, which tells the page of it
 const CSS = `
   .bubble { all: initial; position: fixed; z-index: 2147483646; inset: auto 20px calc(68px + max(20px, env(safe-area-inset-bottom))) auto;
-    display: flex; align-items: start; box-sizing: border-box; max-width: min(280px, 100vw - 40px); border: 1px solid #dfe3e0;
+    display: flex; align-items: start; box-sizing: border-box; max-width: min(280px, 100vw - 40px);
+    max-height: calc(100dvh - 88px - max(20px, env(safe-area-inset-bottom))); border: 1px solid #dfe3e0;
     border-radius: 16px; background: #fff; color: #1d2524; box-shadow: 0 2px 6px rgb(0 0 0 / 12%), 0 8px 24px rgb(0 0 0 / 12%) }
   .bubble.left { right: auto; left: 20px }
   .bubble.dark { border-color: #2c3537; background: #1d2426; color: #e4e9e7 }
   .bubble button { all: unset; box-sizing: border-box; min-height: 44px; border-radius: 15px; font: 15px/1.45 system-ui, sans-serif; cursor: pointer }
-  .bubble .words { padding: 11px 0 11px 16px; overflow-wrap: anywhere; text-align: start }
+  .bubble .words { max-height: inherit; overflow: auto; padding: 11px 0 11px 16px; overflow-wrap: anywhere; text-align: start }
   .bubble .words:dir(rtl) { padding: 11px 16px 11px 0 }
   .bubble .dismiss { flex: none; width: 44px; font-size: 20px; text-align: center }
   .bubble button:focus-visible { outline: 2px solid currentColor; outline-offset: -3px }
@@ -21,7 +22,7 @@ const CSS = `
 
 /** host: the element; key: what its words in the storage begin with. */
 export function greet(host, key) {
-  const text = host.getAttribute('greeting').trim();
+  const text = (host.getAttribute('greeting') ?? '').trim();
   const isOpen = host.shadowRoot.querySelector('.launcher')?.getAttribute('aria-expanded') === 'true';
   if (!text || text.length > MOST || isOpen || !noted(key)) return;
   const bubble = draw(host, text);
@@ -40,7 +41,7 @@ function noted(key) {
 }
 
 function draw(host, text) {
-  const [name, dismiss] = WORDS[(host.lang || navigator.language).startsWith('zh') ? 'zh' : 'en'];
+  const [name, dismiss] = WORDS[(host.lang || document.documentElement.lang || navigator.language).startsWith('zh') ? 'zh' : 'en'];
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(CSS);
   host.shadowRoot.adoptedStyleSheets.push(sheet);

@@ -17,6 +17,7 @@ import { createWindow } from './window.js';
 export async function createPanel(place) {
   const panel = new Panel(place);
   await panel.refresh();
+  if (!place.host.isConnected) return panel;
   queueMicrotask(() => panel.emit('ready'));
   document.dispatchEvent(new CustomEvent('deltahub:ready', { detail: place.host }));
   return panel;

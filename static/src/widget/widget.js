@@ -58,7 +58,10 @@
     static observedAttributes = WATCHED;
     #root = this.attachShadow({ mode: 'open' });
     #panel = null; // a promise of what panel.js gives
-    #tries = 0;
+    #isReady = false;
+    #stay = 0; // on the page: what is loaded for one that is over is not put up
+    #failures = 0;
+    #language = ''; // that of the panel
     #launcher = null;
     #unread = 0;
     #isFailed = false;
@@ -82,7 +85,7 @@
     /** Closed: a greeting the first time in a session, and who has chatted before is told what came since. */
     #wait(key) {
       if (this.getAttribute('greeting') && !remembers(`${key}greeted`)) import(this.hub + BUBBLE).then(({ greet }) => greet(this, key), () => {});
-      if (remembers(`${key}client`)) (window.requestIdleCallback ?? setTimeout)(() => this.#load());
+      if (remembers(`${key}started`)) (window.requestIdleCallback ?? setTimeout)(() => this.#load());
     }
 
     disconnectedCallback() {
@@ -90,9 +93,11 @@
         if (this.isConnected) return;
         const panel = this.#panel;
         this.#panel = this.#launcher = null;
+        this.#isReady = false;
+        this.#stay += 1;
         this.hub = '';
+        this.#root.replaceChildren();
         (await panel?.catch(() => null))?.destroy();
-        if (!this.isConnected) this.#root.replaceChildren();
       });
     }
 
@@ -126,7 +131,7 @@
       this.#launcher.setAttribute('aria-haspopup', 'dialog');
       this.#launcher.append(svg, badge);
       for (const name of ['pointerenter', 'focus']) this.#launcher.addEventListener(name, () => this.#load(), { once: true });
-      this.#launcher.addEventListener('click', () => this.toggle().catch(() => {}));
+      this.#launcher.addEventListener('click', () => (this.#isReady ? this.toggle() : this.open()).catch(() => {}));
       this.#root.append(this.#launcher);
       this.#dress();
     }
@@ -134,7 +139,7 @@
     #dress() {
       const button = this.#launcher;
       if (!button) return;
-      const [label, unread, failed] = WORDS[(this.lang || navigator.language).startsWith('zh') ? 'zh' : 'en'];
+      const [label, unread, failed] = WORDS[(this.#language || this.lang || document.documentElement.lang || navigator.language).startsWith('zh') ? 'zh' : 'en'];
       const own = this.getAttribute('label') || label;
       button.className = this.getAttribute('position') === 'left' ? 'launcher left' : 'launcher';
       button.ariaLabel = this.#isFailed ? failed : this.#unread ? `${own}, ${unread.replace('{n}', this.#unread)}` : own;
@@ -142,17 +147,20 @@
       button.lastChild.textContent = this.#isFailed ? '!' : this.#unread > 99 ? '99+' : this.#unread;
     }
 
-    /** What the panel tells the button: how much is unread, whether it is open, its colours. */
-    #tell({ unread = this.#unread, isOpen, colors = {} }) {
-      this.#unread = unread;
+    /** What the panel tells the button: how much is unread, whether it is open, its colours, '' for the usual, its language. */
+    #tell({ unread = this.#unread, isOpen, colors = {}, language = this.#language }) {
+      [this.#unread, this.#language] = [unread, language];
       if (isOpen !== undefined) this.#launcher?.setAttribute('aria-expanded', isOpen);
       for (const name in colors) this.#launcher?.style.setProperty(name, colors[name]);
       this.#dress();
     }
 
     #load() {
-      this.#panel ??= this.#import().catch((error) => {
+      const stay = this.#stay;
+      this.#panel ??= this.#import(stay).catch((error) => {
+        if (stay !== this.#stay) throw error;
         this.#panel = null;
+        this.#failures += 1;
         this.#isFailed = true;
         this.#dress();
         complain(`the panel could not be loaded from ${this.hub}: ${error.message}`);
@@ -163,14 +171,19 @@
       return this.#panel;
     }
 
-    async #import() {
+    async #import(stay) {
       const [file, ...others] = FILES.map((name) => this.hub + name);
       for (const href of others) document.head.append(Object.assign(document.createElement('link'), { rel: 'modulepreload', href }));
       // A browser may remember that a module could not be had.
-      const { createPanel } = await import(this.#tries++ ? `${file}?${this.#tries}` : file);
+      const { createPanel } = await import(this.#failures ? `${file}?${this.#failures}` : file);
+      const isOver = () => stay !== this.#stay;
+      if (isOver()) throw new Error('This chat was taken off the page while it was loaded');
       this.#isFailed = false;
       this.#dress();
-      return createPanel({ host: this, root: this.#root, launcher: this.#launcher, tell: (news) => this.#tell(news) });
+      const tell = (news) => isOver() || this.#tell(news);
+      const panel = await createPanel({ host: this, root: this.#root, launcher: this.#launcher, tell });
+      this.#isReady = !isOver();
+      return panel;
     }
 
     static {
@@ -188,14 +201,24 @@
     if ('manual' in script.dataset || document.querySelector('delta-chat')) return;
     const element = document.createElement('delta-chat');
     element.setAttribute('floating', '');
-    for (const { name, value } of script.attributes) if (name.startsWith('data-')) element.setAttribute(name.slice(5), value);
-    window.deltaChat ??= element;
+    for (const { name, value } of script.attributes) {
+      try {
+        if (name.startsWith('data-')) element.setAttribute(name.slice(5), value);
+      } catch {
+        complain(`${name} is not a name that an option can have. It is left out.`);
+      }
+    }
+    if (!window.deltaChat?.isConnected) window.deltaChat = element;
     document.documentElement.append(element); // not in the body, whose transforms and filters would take hold of it
   }
 
-  if (!customElements.get('delta-chat')) {
-    customElements.define('delta-chat', DeltaChat);
-    if (script && document.readyState === 'loading') document.addEventListener('DOMContentLoaded', float);
-    else if (script) float();
+  /** As a module this script does not know its own tag. */
+  function miss() {
+    if (!document.querySelector('delta-chat')) complain('there is no chat on this page: load it by <script async src="…/widget.js">, or write <delta-chat hub="…">.');
   }
+
+  if (!customElements.get('delta-chat')) customElements.define('delta-chat', DeltaChat);
+  const begin = script ? float : miss;
+  if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', begin);
+  else begin();
 }
