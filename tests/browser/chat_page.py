@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, Route
 
 TIMEOUT = 15_000  # ms; no test waits for a time, only for a state
 OVER = "['done', 'failed']"
@@ -14,6 +14,28 @@ OVER = "['done', 'failed']"
 def counted(count: int) -> str:
     """What `script.counted(count)` makes the upstream say."""
     return "".join(f"w{i} " for i in range(count))
+
+
+class Held:
+    """Requests of a page that nobody answers before they are let go: a slow network."""
+
+    def __init__(self, page: Page, pattern: str) -> None:
+        self._page, self._pattern = page, pattern
+        self._routes: list[Route] = []
+        page.route(pattern, lambda route: self._routes.append(route))
+
+    def arrived(self) -> Held:
+        """Waits until one is held."""
+        for _ in range(100):
+            if self._routes:
+                return self
+            self._page.wait_for_timeout(50)
+        raise AssertionError(f"nothing like {self._pattern} was asked for")
+
+    def let_go(self) -> None:
+        for route in self.arrived()._routes:
+            route.continue_()
+        self._page.unroute(self._pattern)
 
 
 class ChatPage:

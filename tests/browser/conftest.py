@@ -10,9 +10,12 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from tests.browser.chat_page import ChatPage
+from tests.conftest import SETTINGS
 from tests.rig.front import build_front
+from tests.rig.host import Host
 from tests.rig.optional import missing
 from tests.rig.serving import Server
+from tests.rig.upstream import ScriptedUpstream
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 MISSING = "No Chromium here: get it with `apt-get install chromium`"
@@ -93,6 +96,20 @@ def new_chat(browser: Browser, server: Server) -> Iterator[NewPage]:
     for context in contexts:
         context.close()
     assert not any(complaints)
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Host]:
+    """Another site, on a port of its own."""
+    with Host() as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def hub(site: Host, upstream_process: ScriptedUpstream) -> Iterator[Server]:
+    """A server that allows that site, and no other."""
+    with Server({**SETTINGS, "CORS_ORIGINS": site.url}, upstream_url=upstream_process.url) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

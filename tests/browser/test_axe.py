@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.widget_page import Widget
-from tests.conftest import SETTINGS
 from tests.rig import script
 from tests.rig.front import MODULES, node
 from tests.rig.host import Host
@@ -50,18 +49,6 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 def axe() -> str:
     node()  # axe-core comes with it
     return (MODULES / "axe-core" / "axe.min.js").read_text()
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Host]:
-    with Host() as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
-def hub(site: Host, upstream_process: ScriptedUpstream) -> Iterator[Server]:
-    with Server({**SETTINGS, "CORS_ORIGINS": site.url}, upstream_url=upstream_process.url) as server:
-        yield server
 
 
 def blamed(page: Page, axe: str) -> list[str]:

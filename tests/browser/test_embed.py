@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
@@ -14,12 +14,6 @@ from tests.rig.serving import Server
 from tests.rig.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def site() -> Iterator[Host]:
-    with Host() as host:
-        yield host
 
 
 def framed(page: Page, site: Host, server: str, **options: str) -> FrameLocator:

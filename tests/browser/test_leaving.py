@@ -4,16 +4,14 @@ and who listens or prints."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 import requests
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.chat_page import ChatPage
+from tests.browser.chat_page import ChatPage, Held
 from tests.browser.conftest import NewPage
 from tests.browser.widget_page import SHADOW, Widget
-from tests.conftest import SETTINGS
 from tests.rig import script
 from tests.rig.host import Host, tag
 from tests.rig.reading import eventually
@@ -21,40 +19,6 @@ from tests.rig.serving import Server
 from tests.rig.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.browser
-
-
-class Held:
-    """Questions that this page asks, held until they are let go: a slow network."""
-
-    def __init__(self, page: Page) -> None:
-        self.routes: list[Route] = []
-        self._page = page
-        page.route("**/chat", lambda route: self.routes.append(route))
-
-    def arrived(self) -> Held:
-        """Waits until one is held."""
-        for _ in range(100):
-            if self.routes:
-                return self
-            self._page.wait_for_timeout(50)
-        raise AssertionError("nothing was asked")
-
-    def let_go(self) -> None:
-        for route in self.routes:
-            route.continue_()
-        self._page.unroute("**/chat")
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Host]:
-    with Host() as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
-def hub(site: Host, upstream_process: ScriptedUpstream) -> Iterator[Server]:
-    with Server({**SETTINGS, "CORS_ORIGINS": site.url}, upstream_url=upstream_process.url) as server:
-        yield server
 
 
 @pytest.fixture
@@ -72,7 +36,7 @@ def test_a_new_chat_while_a_question_is_on_its_way_knows_nothing_of_it(
     chat: ChatPage, upstream: ScriptedUpstream
 ) -> None:
     upstream.script(default=script.deltas(["yes"]))
-    held = Held(chat.page)
+    held = Held(chat.page, "**/chat")
     chat.ask("an old secret")
     held.arrived()
     chat.page.click("#new-chat")
@@ -108,7 +72,7 @@ def test_a_chat_put_up_anew_while_a_question_is_on_its_way_tells_of_it_once(
     widget: Widget, upstream: ScriptedUpstream
 ) -> None:
     widget.visit().open_panel().note_events()
-    held = Held(widget.page)
+    held = Held(widget.page, "**/chat")
     widget.ask("hello")
     held.arrived()
     widget.call("(chat) => chat.setLang('zh-CN')")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
+from tests.browser.chat_page import Held
 from tests.browser.widget_page import SHADOW, Widget
-from tests.conftest import SETTINGS
 from tests.rig import script
 from tests.rig.host import DEMO, Host, tag
 from tests.rig.serving import Server
@@ -19,18 +17,6 @@ READY = "document.addEventListener('deltahub:ready', () => { window.ready = (win
 LAUNCHERS = f"() => {SHADOW}.querySelectorAll('.launcher').length"
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[Host]:
-    with Host() as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
-def hub(site: Host, upstream_process: ScriptedUpstream) -> Iterator[Server]:
-    with Server({**SETTINGS, "CORS_ORIGINS": site.url}, upstream_url=upstream_process.url) as server:
-        yield server
-
-
 @pytest.fixture
 def widget(page: Page, site: Host, hub: Server, upstream: ScriptedUpstream) -> Widget:
     upstream.script(default=script.deltas(["yes"]))
@@ -38,27 +24,8 @@ def widget(page: Page, site: Host, hub: Server, upstream: ScriptedUpstream) -> W
     return Widget(page, site, hub.url)
 
 
-class SlowPanel:
-    """The panel's file, held until it is let go."""
-
-    def __init__(self, page: Page) -> None:
-        self.held: list[Route] = []
-        self._page = page
-        page.route("**/panel*.js*", lambda route: self.held.append(route))
-
-    def let_go(self) -> None:
-        for _ in range(100):
-            if self.held:
-                break
-            self._page.wait_for_timeout(50)
-        assert self.held, "the panel was not asked for"
-        for route in self.held:
-            route.continue_()
-        self._page.unroute("**/panel*.js*")
-
-
 def test_an_element_that_went_and_came_back_before_it_was_loaded_is_one(widget: Widget) -> None:
-    slow = SlowPanel(widget.page)
+    slow = Held(widget.page, "**/panel*.js*")
     widget.visit()
     widget.call("(chat) => { chat.open().catch(() => {}); window.chat = chat; chat.remove(); }")
     widget.page.wait_for_function("() => !chat.hub")
@@ -70,7 +37,7 @@ def test_an_element_that_went_and_came_back_before_it_was_loaded_is_one(widget: 
 
 
 def test_an_element_that_is_gone_before_it_is_loaded_leaves_nothing_behind(widget: Widget) -> None:
-    slow = SlowPanel(widget.page)
+    slow = Held(widget.page, "**/panel*.js*")
     widget.visit()
     widget.call("""(chat) => {
         window.chat = chat;
@@ -84,7 +51,7 @@ def test_an_element_that_is_gone_before_it_is_loaded_leaves_nothing_behind(widge
 
 
 def test_a_second_click_while_it_is_loaded_does_not_close_it(widget: Widget) -> None:
-    slow = SlowPanel(widget.page)
+    slow = Held(widget.page, "**/panel*.js*")
     widget.visit()
     for _ in range(2):
         widget.page.locator(".launcher").click()

@@ -22,12 +22,6 @@ TEXT = "**a** <b>c</b>\n\n- d\n"
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Host]:
-    with Host() as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
 def unbuilt(
     tmp_path_factory: pytest.TempPathFactory, site: Host, upstream_process: ScriptedUpstream
 ) -> Iterator[Server]:

@@ -11,26 +11,12 @@ from playwright.sync_api import BrowserContext, FloatRect, Locator, Page, Route
 
 from tests.browser.chat_page import counted
 from tests.browser.widget_page import SHADOW, Widget
-from tests.conftest import SETTINGS
 from tests.rig import script
 from tests.rig.host import DEMO, Host, tag
 from tests.rig.serving import Server
 from tests.rig.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="session")
-def site() -> Iterator[Host]:
-    with Host() as host:
-        yield host
-
-
-@pytest.fixture(scope="session")
-def hub(site: Host, upstream_process: ScriptedUpstream) -> Iterator[Server]:
-    """A server that allows that site, and no other."""
-    with Server({**SETTINGS, "CORS_ORIGINS": site.url}, upstream_url=upstream_process.url) as server:
-        yield server
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ const CSS = `
 export function greet(host, key) {
   const text = (host.getAttribute('greeting') ?? '').trim();
   const isOpen = host.shadowRoot.querySelector('.launcher')?.getAttribute('aria-expanded') === 'true';
+  if (!host.isConnected || host.shadowRoot.querySelector('.bubble')) return;
   if (!text || text.length > MOST || isOpen || !noted(key)) return;
   const bubble = draw(host, text);
   host.addEventListener('open', () => bubble.remove(), { once: true });

@@ -85,7 +85,7 @@
     /** Closed: a greeting the first time in a session, and who has chatted before is told what came since. */
     #wait(key) {
       if (this.getAttribute('greeting') && !remembers(`${key}greeted`)) import(this.hub + BUBBLE).then(({ greet }) => greet(this, key), () => {});
-      if (remembers(`${key}started`)) (window.requestIdleCallback ?? setTimeout)(() => this.#load());
+      if (remembers(`${key}started`)) (window.requestIdleCallback ?? setTimeout)(() => this.hub && this.#load());
     }
 
     disconnectedCallback() {
@@ -93,7 +93,7 @@
         if (this.isConnected) return;
         const panel = this.#panel;
         this.#panel = this.#launcher = null;
-        this.#isReady = false;
+        [this.#isReady, this.#isFailed, this.#unread, this.#language] = [false, false, 0, ''];
         this.#stay += 1;
         this.hub = '';
         this.#root.replaceChildren();
@@ -218,7 +218,6 @@
   }
 
   if (!customElements.get('delta-chat')) customElements.define('delta-chat', DeltaChat);
-  const begin = script ? float : miss;
-  if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', begin);
-  else begin();
+  if (script && document.readyState !== 'loading') float();
+  else document.addEventListener('DOMContentLoaded', script ? float : miss);
 }
