@@ -127,7 +127,8 @@ export function createChat({
         return;
       }
     }
-    arrived(generationId, content);
+    // A change of the state has noted it, unless the reader has left the question, or this chat.
+    if (bodies.has(generationId)) arrived(generationId, content);
     if (stops.delete(generationId)) await stopOne(generationId);
   }
 

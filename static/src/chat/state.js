@@ -21,7 +21,7 @@
  * replaced and not only added to. `startedAt` (the wait in line is over) and `textAt` are the page's own clock, ms.
  */
 
-export const LEVELS = ['info', 'warning', 'critical'];
+const LEVELS = ['info', 'warning', 'critical'];
 const MOST_NOTICES = 5;
 const MOST_ELSEWHERE = 200;
 

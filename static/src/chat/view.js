@@ -153,7 +153,7 @@ function makeNotice({ level, text }, t, dismiss) {
 const backInWords = (t, { count }) => (count ? t.plural('link.back', count) : t('link.back'));
 
 /** What is wrong with the link, and when it is tried again. */
-export function linkInWords(t, { state, retryAt, reason }, at, isOnLine = navigator.onLine) {
+function linkInWords(t, { state, retryAt, reason }, at, isOnLine = navigator.onLine) {
   if (state === 'closed') {
     const status = Number(reason.replace('http_', ''));
     if (status === 401) return t('call.unauthorized');

@@ -17,7 +17,7 @@ export function pickLanguage(languages = []) {
 }
 
 /** The direction in which a language is written. */
-export const directionOf = (language) => (FROM_THE_RIGHT.has(primary(language)) ? 'rtl' : 'ltr');
+const directionOf = (language) => (FROM_THE_RIGHT.has(primary(language)) ? 'rtl' : 'ltr');
 
 /**
  * The words of `language`, which is built in unless `texts` are given: an object like words/en.js, in which texts may
@@ -47,7 +47,7 @@ function canonical(tag) {
 }
 
 /** t(key, places) in that language; `has(key)`, `plural(key, n)`, `number(n, digits)` and `seconds(ms, digits)` beside it. */
-export function createWords(tag, texts) {
+function createWords(tag, texts) {
   const language = canonical(tag);
   const t = (key, places = {}) => texts[key].replace(/\{(\w+)\}/g, (_, name) => String(places[name] ?? ''));
   t.language = language;

@@ -9,7 +9,7 @@ const LINE_END = /\r\n?|\n/g;
 const ONLY_DIGITS = /^[0-9]+$/;
 
 /** Characters that one unfinished event may hold: a whole answer as one snapshot fits several times. */
-export const MAX_EVENT = 16 * 1024 * 1024;
+const MAX_EVENT = 16 * 1024 * 1024;
 
 /**
  * A parser for one response body.
